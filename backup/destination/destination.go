@@ -1,0 +1,75 @@
+// Package destination is where backups live: a small set of object operations
+// behind one interface, and the backends that implement it.
+//
+// Everything that is the same for every backend (the lease, retries, limits,
+// fault injection) is written once on top of the interface, not inside a
+// backend. The conformance suite in destinationtest runs over every backend.
+package destination
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// Destination is a flat space of named objects. Names are relative, use "/" as
+// separator and have passed CheckName; a backend refuses others.
+//
+// Errors are *fault.Error with the kinds NotFound, Exists, Denied and NoSpace
+// where the backend can tell, and name the object by its full URI.
+// All methods may be called from many goroutines.
+type Destination interface {
+	// Create starts an object. Nothing is visible under name until Commit
+	// returned nil; then all of it is there and durable.
+	Create(ctx context.Context, name string, mode Mode) (Writer, error)
+
+	// Open reads length bytes from offset, or to the end when length is
+	// negative. A reader that ends early returns an error, never a short EOF.
+	Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
+
+	// Stat returns name, size and modification time of one object.
+	Stat(ctx context.Context, name string) (Info, error)
+
+	// List calls visit for the objects and folders directly below dir ("" is
+	// the root) in ascending order of name. A missing dir is empty, not an
+	// error. Objects that were never committed are not listed.
+	List(ctx context.Context, dir string, visit func(Info) error) error
+
+	// Remove deletes one object; removing what does not exist is an error of
+	// kind NotFound. A folder disappears with its last object.
+	Remove(ctx context.Context, name string) error
+
+	// String returns the URI, without secrets.
+	String() string
+}
+
+// Mode says what Create does when the object exists.
+type Mode uint8
+
+const (
+	// Exclusive fails with kind Exists (at Create or at Commit) when the object
+	// exists. Of any number of concurrent writers exactly one Commit succeeds.
+	Exclusive Mode = iota
+	// Replace overwrites: readers see the old object or the new one, whole.
+	Replace
+)
+
+// Writer receives one object. It must be ended by Commit or Abort; after a
+// failed Commit, Abort must still be called, and Abort after a successful
+// Commit does nothing.
+type Writer interface {
+	io.Writer
+	// Commit makes the object visible and durable, or returns an error and
+	// leaves nothing visible.
+	Commit(ctx context.Context) error
+	// Abort gives the object up and frees what it used.
+	Abort() error
+}
+
+// Info describes an object, or a folder when Dir is true.
+type Info struct {
+	Name     string // the full name below the destination, no trailing slash
+	Size     int64  // bytes; 0 for a folder
+	Modified time.Time
+	Dir      bool
+}
