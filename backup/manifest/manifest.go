@@ -1,0 +1,209 @@
+// Package manifest is the JSON file whose presence makes a backup exist, and
+// the rules by which manifests form a series. docs/format.md specifies both.
+package manifest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/ee"
+)
+
+// FileName is the manifest's name inside a backup's folder.
+const FileName = "manifest.json"
+
+// FormatVersion is the version of the format that this package writes, and the
+// only one that it reads.
+const FormatVersion = 1
+
+// MaxBytes bounds what is read as a manifest. 100,000 collections take 10 MB.
+const MaxBytes = 64 << 20
+
+// The values of Manifest.Type.
+const (
+	Full        = "full"
+	Incremental = "incremental"
+)
+
+// The values of Manifest.Compression.
+const CompressionGzip = "gzip"
+
+// Manifest describes one backup: a full one, or an increment of its series.
+// The first ten fields are Dgraph's.
+type Manifest struct {
+	Type        string            `json:"type"`
+	Since       uint64            `json:"since"`
+	ReadTs      uint64            `json:"read_ts"`
+	Groups      map[uint32]*Group `json:"groups"`
+	BackupID    string            `json:"backup_id"`
+	BackupNum   int               `json:"backup_num"`
+	Path        string            `json:"path"`
+	Encrypted   bool              `json:"encrypted"`
+	Compression string            `json:"compression"`
+	Version     int               `json:"version"`
+
+	DBID       string    `json:"db_id"`
+	CreatedAt  time.Time `json:"created_at"`
+	FinishedAt time.Time `json:"finished_at"`
+	// Parent is the SHA-256 of the previous manifest of the series, "" in a full.
+	Parent string `json:"parent,omitempty"`
+	// KeyID names the encryption key without revealing it.
+	KeyID string `json:"key_id,omitempty"`
+	// MaxUID is the highest uid handed out at ReadTs.
+	MaxUID uint64 `json:"max_uid"`
+	// AllVersions is set when every version in (Since, ReadTs] is held, not
+	// just the newest of each key.
+	AllVersions bool `json:"all_versions,omitempty"`
+	// Reason says why a full was taken.
+	Reason string `json:"reason,omitempty"`
+
+	Totals
+}
+
+// Totals sums up what a backup, or one group of it, holds.
+type Totals struct {
+	Parts       int   `json:"parts"`
+	Records     int64 `json:"records"`
+	RawBytes    int64 `json:"raw_bytes"`    // before compression
+	StoredBytes int64 `json:"stored_bytes"` // parts only, as stored
+}
+
+// Group is one group's share of a backup.
+type Group struct {
+	Totals
+	PartList    Object       `json:"part_list"`
+	Collections []Collection `json:"collections"`
+}
+
+// Object names a stored object of the backup's folder.
+type Object struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"` // of the stored bytes, hex
+}
+
+// macTailLen is the length of the end of an encrypted backup's manifest:
+// `,\n  "mac": "` + 64 hex digits + `"\n}\n`. The MAC is over all bytes before.
+const (
+	macHead    = ",\n  \"mac\": \""
+	macFoot    = "\"\n}\n"
+	plainFoot  = "\n}\n"
+	macTailLen = len(macHead) + 2*ee.MACSize + len(macFoot)
+)
+
+// Encode returns the file's bytes; with a key they end in the MAC. The manifest
+// must be valid.
+func (m *Manifest) Encode(key ee.Key) ([]byte, error) {
+	op := "encode manifest " + m.Path
+	if m.Encrypted == key.IsZero() || m.KeyID != key.ID() {
+		return nil, fault.New(fault.Other, op, "encryption mark and key do not agree")
+	}
+	if err := m.validate(); err != nil {
+		return nil, fault.New(fault.Other, op, "%w", err)
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fault.Wrap(err, "%s", op)
+	}
+	data = append(data, '\n')
+	if !key.IsZero() {
+		data = bytes.TrimSuffix(data, []byte(plainFoot))
+		mac := key.MAC(data)
+		data = fmt.Appendf(data, "%s%s%s", macHead, hex.EncodeToString(mac), macFoot)
+	}
+	if len(data) > MaxBytes {
+		return nil, fault.New(fault.Other, op, "it would have %d bytes; the limit is %d", len(data), MaxBytes)
+	}
+	return data, nil
+}
+
+// Decode reads a manifest that was found in folder. It checks everything that
+// can be checked without the key; the bytes may come from anybody.
+func Decode(data []byte, folder string) (*Manifest, error) {
+	corrupt := func(format string, args ...any) (*Manifest, error) {
+		return nil, fault.New(fault.Corrupt, "read manifest "+folder+"/"+FileName, format, args...)
+	}
+	if len(data) > MaxBytes {
+		return corrupt("it has %d bytes; the limit is %d", len(data), MaxBytes)
+	}
+	var probe struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &probe); err != nil {
+		return corrupt("%w", err)
+	}
+	if probe.Version > FormatVersion {
+		return nil, fault.New(fault.Usage, "read manifest "+folder+"/"+FileName,
+			"it is of format version %d; this brock reads version %d", probe.Version, FormatVersion).
+			WithHint("use a newer brock")
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(data, m); err != nil {
+		return corrupt("%w", err)
+	}
+	if err := m.validate(); err != nil {
+		return corrupt("%w", err)
+	}
+	if m.Path != folder {
+		return corrupt("it says that it belongs to folder %q", m.Path)
+	}
+	if _, _, err := splitMAC(data); m.Encrypted && err != nil {
+		return corrupt("%w", err)
+	}
+	return m, nil
+}
+
+// splitMAC cuts an encrypted backup's manifest into what is authenticated and
+// the MAC.
+func splitMAC(data []byte) (body, mac []byte, err error) {
+	at := len(data) - macTailLen
+	if at < 0 || !bytes.HasPrefix(data[at:], []byte(macHead)) || !bytes.HasSuffix(data, []byte(macFoot)) {
+		return nil, nil, fmt.Errorf("it is of an encrypted backup and does not end in a MAC")
+	}
+	mac, err = hex.DecodeString(string(data[at+len(macHead) : len(data)-len(macFoot)]))
+	if err != nil {
+		return nil, nil, fmt.Errorf("its MAC is not hexadecimal")
+	}
+	return data[:at], mac, nil
+}
+
+// CheckKey tells whether key is the one this backup was made with, by its key
+// id; then whether the MAC over data, the manifest's bytes, is right.
+// Kinds: KeyMissing, WrongKey, Mixed (a key for a plain backup), Corrupt.
+func (m *Manifest) CheckKey(data []byte, key ee.Key) error {
+	op := "use backup " + m.Path
+	switch {
+	case !m.Encrypted && key.IsZero():
+		return nil
+	case !m.Encrypted:
+		return fault.New(fault.Mixed, op, "a key was given, but the backup is not encrypted").
+			WithHint("leave the key out if you trust whoever can write to the destination; if this series should be encrypted, it was replaced")
+	case key.IsZero():
+		return fault.New(fault.KeyMissing, op, "it is encrypted (key id %s) and no key was given", m.KeyID).
+			WithHint("give the key with --encryption_key_file")
+	case key.ID() != m.KeyID:
+		return fault.New(fault.WrongKey, op, "it is encrypted with key %s, the key given is %s", m.KeyID, key.ID()).
+			WithHint("give the key that this series was made with")
+	}
+	body, mac, err := splitMAC(data)
+	if err != nil {
+		return fault.New(fault.Corrupt, op, "%w", err)
+	}
+	if !key.CheckMAC(body, mac) {
+		return fault.New(fault.Corrupt, op, "the key is right and the manifest's MAC is not: it was altered").
+			WithHint("do not trust this series; restore from another copy")
+	}
+	return nil
+}
+
+// Digest returns the SHA-256 of a manifest's bytes in hex: its name in the next
+// manifest's Parent.
+func Digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

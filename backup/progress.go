@@ -1,0 +1,72 @@
+package backup
+
+import "sync/atomic"
+
+// Progress is what a running operation tells about itself. One goroutine runs
+// the operation, any number may call View. The zero Progress is ready to use.
+type Progress struct {
+	phase   atomic.Pointer[string]
+	records atomic.Int64
+	raw     atomic.Int64
+	stored  atomic.Int64
+	total   atomic.Int64 // expected raw bytes; an estimate
+}
+
+// ProgressView is a moment of a Progress.
+type ProgressView struct {
+	Phase       string  `json:"phase"`
+	Records     int64   `json:"records"`
+	RawBytes    int64   `json:"raw_bytes"`    // before compression
+	StoredBytes int64   `json:"stored_bytes"` // read from or written to the destination
+	Fraction    float64 `json:"fraction"`     // 0 to 1, by estimated bytes
+}
+
+// Enter starts a phase, such as "scan" or "commit". A nil Progress ignores
+// every call.
+func (p *Progress) Enter(phase string) {
+	if p != nil {
+		p.phase.Store(&phase)
+	}
+}
+
+// Expect sets how many raw bytes are expected in all.
+func (p *Progress) Expect(rawBytes int64) {
+	if p != nil {
+		p.total.Store(rawBytes)
+	}
+}
+
+// Add counts finished work.
+func (p *Progress) Add(records, rawBytes, storedBytes int64) {
+	if p != nil {
+		p.records.Add(records)
+		p.raw.Add(rawBytes)
+		p.stored.Add(storedBytes)
+	}
+}
+
+// View returns the present state. Fraction stays below 1 until Enter("done").
+func (p *Progress) View() ProgressView {
+	if p == nil {
+		return ProgressView{}
+	}
+	v := ProgressView{Records: p.records.Load(), RawBytes: p.raw.Load(), StoredBytes: p.stored.Load()}
+	if phase := p.phase.Load(); phase != nil {
+		v.Phase = *phase
+	}
+	if v.Phase == PhaseDone {
+		v.Fraction = 1
+	} else if total := p.total.Load(); total > 0 {
+		v.Fraction = min(0.99, float64(v.RawBytes)/float64(total))
+	}
+	return v
+}
+
+// The phases of a backup, in order.
+const (
+	PhaseLock     = "lock"     // taking the lease, reading manifests
+	PhaseSnapshot = "snapshot" // opening the one read transaction
+	PhaseScan     = "scan"     // reading, compressing, encrypting, storing parts
+	PhaseCommit   = "commit"   // part lists and manifest
+	PhaseDone     = "done"
+)
