@@ -1,0 +1,61 @@
+# Needs Go, git and make; everything else is pinned and fetched as a Go tool.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+BENCH    ?= .
+TIMEOUT  := 20m
+
+LINT := go tool -modfile=.ci/lint/go.mod golangci-lint
+
+# The race detector needs cgo and a C compiler.
+CC_FOUND := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) 2>/dev/null)
+RACE     := $(if $(CC_FOUND),-race)
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '%-10s %s\n' "$$target" "$$text"; \
+	done
+
+.PHONY: build
+build: ## build the static binary bin/brock
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/brock ./cmd/brock
+
+.PHONY: generate
+generate: ## regenerate the GraphQL code from the schemas
+	go tool gqlgen generate --config gqlgen.yml
+	go tool gqlgen generate --config graph/data.gqlgen.yml
+
+.PHONY: lint
+lint: ## run the linters, import directions included
+	$(LINT) run ./... ./.ci/slowest
+
+.PHONY: test
+test: race-check ## vet, lint, generated code, unit and system tests
+	go vet ./... ./.ci/slowest
+	$(MAKE) --no-print-directory lint
+	.ci/generated
+	go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./... ./.ci/slowest
+
+# Without a race detector a developer may go on, CI may not.
+.PHONY: race-check
+race-check:
+ifeq ($(RACE),)
+	@echo '!!! NO C COMPILER ($(shell go env CC)): THE TESTS RUN WITHOUT THE RACE DETECTOR !!!' >&2
+	@if [ "$${CI:-}" = true ]; then echo 'cannot run the tests in CI: the race detector needs a C compiler' >&2; exit 1; fi
+endif
+
+.PHONY: bench
+bench: ## run the benchmarks (BENCH=regexp)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout $(TIMEOUT) ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	.ci/fuzz $(FUZZTIME)
+
+.PHONY: demo
+demo: ## load, back up, change, back up again, restore both points, compare
+	go run ./systest/demo
