@@ -31,12 +31,14 @@ type Destination interface {
 	Stat(ctx context.Context, name string) (Info, error)
 
 	// List calls visit for the objects and folders directly below dir ("" is
-	// the root) in ascending order of name. A missing dir is empty, not an
-	// error. Objects that were never committed are not listed.
+	// the root) in ascending order of name, and stops at the first error visit
+	// returns. A missing dir is empty, not an error. Objects that were never
+	// committed are not listed; a folder may be listed that holds none yet.
 	List(ctx context.Context, dir string, visit func(Info) error) error
 
-	// Remove deletes one object; removing what does not exist is an error of
-	// kind NotFound. A folder disappears with its last object.
+	// Remove deletes one object, durably when it returned nil: a caller may
+	// rely on the order of its removals. Removing what does not exist is an
+	// error of kind NotFound. A folder disappears with its last object.
 	Remove(ctx context.Context, name string) error
 
 	// String returns the URI, without secrets.
@@ -56,11 +58,13 @@ const (
 
 // Writer receives one object. It must be ended by Commit or Abort; after a
 // failed Commit, Abort must still be called, and Abort after a successful
-// Commit does nothing.
+// Commit does nothing. The context of Create governs Write. A Writer is for one
+// goroutine at a time, and an error of Write is final: Commit returns it again.
 type Writer interface {
 	io.Writer
 	// Commit makes the object visible and durable, or returns an error and
-	// leaves nothing visible.
+	// leaves nothing visible. Only a failed Commit in mode Replace may leave
+	// either the old object or the new one, whole.
 	Commit(ctx context.Context) error
 	// Abort gives the object up and frees what it used.
 	Abort() error
@@ -72,4 +76,22 @@ type Info struct {
 	Size     int64  // bytes; 0 for a folder
 	Modified time.Time
 	Dir      bool
+}
+
+// Debris is implemented by destinations where a writer that died leaves
+// something behind that List does not show.
+type Debris interface {
+	// RemoveDebris deletes what dead writers left in dir and the folders below
+	// it ("" is the root), and the folders that are empty then. It cannot tell a
+	// dead writer from a live one: the caller holds the lease, or knows otherwise
+	// that nobody writes there. A missing dir is not an error.
+	RemoveDebris(ctx context.Context, dir string) error
+}
+
+// RemoveDebris calls d's RemoveDebris, and does nothing when d has none.
+func RemoveDebris(ctx context.Context, d Destination, dir string) error {
+	if debris, ok := d.(Debris); ok {
+		return debris.RemoveDebris(ctx, dir)
+	}
+	return nil
 }
