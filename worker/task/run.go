@@ -1,0 +1,117 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/golang/glog"
+
+	"github.com/brockdb/brock/backup"
+	"github.com/brockdb/brock/backup/fault"
+)
+
+// work runs one task after the other until the queue is closed.
+func (q *Queue) work() {
+	defer close(q.done)
+	for q.stop.Err() == nil {
+		ctx, cancel := context.WithCancel(q.stop)
+		if e := q.next(cancel); e != nil {
+			q.runOne(ctx, e)
+			cancel()
+			continue
+		}
+		cancel()
+		select {
+		case <-q.wake:
+		case <-q.stop.Done():
+		}
+	}
+}
+
+// next takes the first waiting task. From then on cancel is how to stop it.
+func (q *Queue) next(cancel context.CancelFunc) *entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.waiting) == 0 {
+		return nil
+	}
+	e := q.waiting[0]
+	q.waiting = q.waiting[1:]
+	e.cancel, e.progress = cancel, new(backup.Progress)
+	return e
+}
+
+// runOne takes a task from Queued to its end. Storing goes on when the queue is
+// closing: only then does the record tell what happened.
+func (q *Queue) runOne(ctx context.Context, e *entry) {
+	store := context.WithoutCancel(ctx)
+	r := e.record // only Cancel of a waiting task would change it now
+	r.Status, r.StartedAt = Running, q.now()
+	r.UpdatedAt = r.StartedAt
+	if err := put(store, q.records, r); err != nil {
+		r.finish(Failed, q.now(), err.Error(), fault.HintOf(err))
+		q.publish(e, r)
+		return
+	}
+	q.publish(e, r)
+
+	result, err := protect(ctx, r.ID, e.run, e.progress)
+	q.end(e, &r, result, err)
+	if err := put(store, q.records, r); err != nil {
+		// Nobody else can tell: after a restart the record says that the
+		// process died while the task ran.
+		r.Message = fmt.Sprintf("%s; its end could not be recorded: %v", messageOr(r.Message, "it came to its end"), err)
+		glog.Errorf("task %s ended as %s: %v", r.ID, r.Status, err)
+	}
+	q.publish(e, r)
+	q.logForget(store)
+}
+
+func messageOr(message, other string) string {
+	if message == "" {
+		return other
+	}
+	return message
+}
+
+// end makes r final according to what the task returned.
+func (q *Queue) end(e *entry, r *record, result any, err error) {
+	q.mu.Lock()
+	canceled := e.canceled
+	q.mu.Unlock()
+
+	r.Progress = e.progress.View()
+	if err == nil {
+		r.Result, err = json.Marshal(result)
+	}
+	switch {
+	case err == nil:
+		r.finish(Success, q.now(), "", "")
+	case canceled:
+		r.finish(Canceled, q.now(), messageCanceled, "")
+	case q.stop.Err() != nil:
+		r.finish(Failed, q.now(), messageStopped, "")
+	default:
+		r.finish(Failed, q.now(), err.Error(), fault.HintOf(err))
+	}
+}
+
+// protect runs the function and turns a panic into an error.
+func protect(ctx context.Context, id string, run Func, progress *backup.Progress) (result any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			// A panic's text may hold anything, a secret too; the runtime's own does not.
+			text := fmt.Sprintf("%T", p)
+			if known, ok := p.(runtime.Error); ok {
+				text = known.Error()
+			}
+			glog.Errorf("panic in task %s: %s\n%s", id, text, debug.Stack())
+			err = fault.New(fault.Other, "finish task", "it panicked: %s", text).
+				WithHint("this is a bug in brock; the alpha's log has the details")
+		}
+	}()
+	return run(ctx, progress)
+}
