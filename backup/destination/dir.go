@@ -194,8 +194,8 @@ func (d *Dir) List(ctx context.Context, dir string, visit func(Info) error) erro
 		return d.fail("list", dir, err)
 	}
 	defer root.Close()
-	folder, err := root.OpenRoot(path.Join(".", dir))
-	if errors.Is(err, fs.ErrNotExist) || dir != "" && errors.Is(err, syscall.ENOTDIR) {
+	folder, err := openFolder(root, path.Join(".", dir))
+	if isGone(err) {
 		return nil
 	}
 	if err != nil {
@@ -269,11 +269,27 @@ func readNames(ctx context.Context, folder *os.Root) ([]string, error) {
 
 // openRoot opens the root directory for one call.
 func (d *Dir) openRoot() (*os.Root, error) {
-	root, err := os.OpenRoot(d.root)
-	if errors.Is(err, syscall.ENOTDIR) {
+	info, err := os.Stat(d.root)
+	if errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir() {
 		return nil, errNotDirectory
 	}
-	return root, err
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(d.root)
+}
+
+// openFolder opens a folder below root and fails with ENOTDIR when it is none.
+// It looks first: opening a FIFO would block.
+func openFolder(root *os.Root, folder string) (*os.Root, error) {
+	info, err := root.Stat(folder)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, syscall.ENOTDIR
+	}
+	return root.OpenRoot(folder)
 }
 
 // check is what every call on one object begins with.

@@ -59,7 +59,7 @@ func (w *dirWriter) openTemp() error {
 	if err := w.root.MkdirAll(folder, folderMode); err != nil {
 		return err
 	}
-	opened, err := w.root.OpenRoot(folder)
+	opened, err := openFolder(w.root, folder)
 	if err != nil {
 		return err
 	}

@@ -75,12 +75,12 @@ func (d *Dir) RemoveDebris(ctx context.Context, dir string) error {
 func removeDebris(ctx context.Context, root *os.Root, folder string) error {
 	info, err := root.Lstat(folder)
 	if isGone(err) || err == nil && !info.IsDir() {
-		return nil
+		return nil // a link is left alone, wherever it leads
 	}
 	if err != nil {
 		return err
 	}
-	opened, err := root.OpenRoot(folder)
+	opened, err := openFolder(root, folder)
 	if isGone(err) {
 		return nil
 	}
