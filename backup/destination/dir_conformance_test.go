@@ -19,3 +19,9 @@ func newDir(t *testing.T) destination.Destination {
 }
 
 func TestDirConformance(t *testing.T) { destinationtest.Run(t, newDir) }
+
+func TestDirKilledWriters(t *testing.T) {
+	destinationtest.RunKilled(t, newDir, func(uri string) (destination.Destination, error) {
+		return destination.Open(t.Context(), uri, destination.Options{})
+	})
+}
