@@ -248,7 +248,7 @@ func readNames(ctx context.Context, folder *os.Root) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer f.Close() // only read
 	const batch = 1024
 	var names []string
 	for {

@@ -84,7 +84,7 @@ func also(err, more error) error {
 // bare strips what os puts around an errno: the operation and the path, which
 // the fault names better.
 func bare(err error) error {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // what brock wrapped stays as it is
 	case *fs.PathError:
 		return bare(e.Err)
 	case *os.LinkError:

@@ -135,7 +135,7 @@ func (w *dirWriter) takeBack(own fs.FileInfo, cause error) error {
 		return cause
 	}
 	if err := w.folder.Remove(base); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w (and the object stays visible: %v)", cause, bare(err))
+		return fmt.Errorf("%w (and the object stays visible: %w)", cause, bare(err))
 	}
 	return cause
 }

@@ -26,7 +26,7 @@ func renameNoReplace(folder *os.Root, from, to string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() // only looked up in
 	return control(f, func(fd int) error {
 		return unix.Renameat2(fd, from, fd, to, unix.RENAME_NOREPLACE)
 	})
