@@ -54,15 +54,10 @@ type Head struct {
 // Snapshot is one moment of a database. Everything a backup reads, it reads
 // through Txn, from many goroutines, each with an iterator of its own.
 type Snapshot struct {
+	DB     *badger.DB // for table sizes and key ranges only
 	Txn    *badger.Txn
 	ReadTs uint64 // every commit at or below is in the snapshot, none above is
 	MaxUID uint64 // the highest uid handed out; 0 where the program has none
-
-	// Tables tells sizes for cutting the key space; usually DB.Tables.
-	Tables func() []badger.TableInfo
-	// KeySplits returns further keys to cut at when tables are few; usually
-	// DB.KeySplits(nil). It may be nil.
-	KeySplits func() []string
 
 	// Skip holds key prefixes that are never backed up.
 	Skip [][]byte

@@ -1,0 +1,187 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/klauspost/compress/flate"
+
+	"github.com/brockdb/brock/backup/fault"
+)
+
+// A member is a gzip member (RFC 1952) of one chunk. Its extra field has one
+// subfield, "BK": the member's whole size and the chunk's raw size, 4 bytes
+// little-endian each, so that a reader can hop from member to member.
+const (
+	memberHeaderLen  = 24
+	memberTrailerLen = 8
+	// maxChunkRaw bounds a chunk: gzip's sizes have 32 bits, and int is 32 bits
+	// on small machines.
+	maxChunkRaw = 1<<31 - 1<<16
+	// maxExpansion is more than deflate can expand (1032 times).
+	maxExpansion = 1040
+)
+
+var memberStart = [16]byte{0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 12, 0, 'B', 'K', 8, 0}
+
+// Encoder makes members. It is used by one goroutine and keeps its buffers.
+type Encoder struct {
+	level   Level
+	deflate *flate.Writer
+	out     appender
+	probe   appender
+	poor    bool // the last chunk did not get smaller by a twentieth
+}
+
+type appender struct{ b []byte }
+
+func (a *appender) Write(p []byte) (int, error) {
+	a.b = append(a.b, p...)
+	return len(p), nil
+}
+
+// NewEncoder returns an Encoder for one goroutine.
+func NewEncoder(level Level) (*Encoder, error) {
+	e := &Encoder{level: level}
+	if level == NoCompression {
+		return e, nil
+	}
+	var err error
+	e.deflate, err = flate.NewWriter(&e.out, level.deflateLevel())
+	return e, err
+}
+
+// encode returns raw as a member. The result is valid until the next call.
+func (e *Encoder) encode(raw []byte) ([]byte, error) {
+	if len(raw) > maxChunkRaw {
+		return nil, fault.New(fault.Usage, "write chunk", "a record of %d bytes is too large; the limit is %d", len(raw), maxChunkRaw)
+	}
+	e.out.b = append(e.out.b[:0], make([]byte, memberHeaderLen)...)
+	if err := e.body(raw); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	b := binary.LittleEndian.AppendUint32(e.out.b, crc32.ChecksumIEEE(raw))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(raw)))
+	copy(b, memberStart[:])
+	binary.LittleEndian.PutUint32(b[16:], uint32(len(b)))
+	binary.LittleEndian.PutUint32(b[20:], uint32(len(raw)))
+	e.out.b = b
+	return b, nil
+}
+
+// body appends raw as a deflate stream: compressed, or stored where
+// compressing does not pay.
+func (e *Encoder) body(raw []byte) error {
+	if e.level == NoCompression || e.poor && !e.promising(raw) {
+		e.out.b = appendStored(e.out.b, raw)
+		return nil
+	}
+	e.deflate.Reset(&e.out)
+	if err := compress(e.deflate, raw); err != nil {
+		return err
+	}
+	e.poor = (len(e.out.b)-memberHeaderLen)*20 > len(raw)*19
+	if e.poor {
+		e.out.b = appendStored(e.out.b[:memberHeaderLen], raw)
+	}
+	return nil
+}
+
+func compress(w *flate.Writer, raw []byte) error {
+	if _, err := w.Write(raw); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// promising compresses a sample from the middle of raw, so that data which
+// does not compress costs little more than a copy.
+func (e *Encoder) promising(raw []byte) bool {
+	const sampleBytes = 64 << 10
+	if len(raw) <= sampleBytes {
+		return true
+	}
+	at := (len(raw) - sampleBytes) / 2
+	e.probe.b = e.probe.b[:0]
+	e.deflate.Reset(&e.probe)
+	if compress(e.deflate, raw[at:at+sampleBytes]) != nil {
+		return true
+	}
+	return len(e.probe.b)*20 <= sampleBytes*19
+}
+
+// appendStored appends raw as stored deflate blocks (RFC 1951, 3.2.4).
+func appendStored(dst, raw []byte) []byte {
+	const maxBlock = 1<<16 - 1
+	for {
+		n := min(len(raw), maxBlock)
+		final := byte(0)
+		if n == len(raw) {
+			final = 1
+		}
+		dst = append(dst, final, byte(n), byte(n>>8), ^byte(n), ^byte(n>>8))
+		dst = append(dst, raw[:n]...)
+		raw = raw[n:]
+		if final == 1 {
+			return dst
+		}
+	}
+}
+
+// Decoder reads members. It is used by one goroutine and keeps its buffers.
+type Decoder struct {
+	inflate io.ReadCloser
+	in      bytes.Reader
+}
+
+var errMember = errors.New("it is no gzip member of this format")
+
+// decode appends the chunk in member to dst[:0]. rawBytes is its expected size.
+func (d *Decoder) decode(dst, member []byte, rawBytes int64) ([]byte, error) {
+	stored, raw, err := memberSizes(member)
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(stored) != int64(len(member)) || int64(raw) != rawBytes:
+		return nil, fmt.Errorf("its header says %d bytes for %d, the part list %d for %d", stored, raw, len(member), rawBytes)
+	case rawBytes > maxChunkRaw || rawBytes > maxExpansion*int64(len(member)):
+		return nil, fmt.Errorf("%d raw bytes cannot be in %d", rawBytes, len(member))
+	}
+	trailer := member[len(member)-memberTrailerLen:]
+	if int64(binary.LittleEndian.Uint32(trailer[4:])) != rawBytes {
+		return nil, fmt.Errorf("its header and its trailer differ in size")
+	}
+	d.in.Reset(member[memberHeaderLen : len(member)-memberTrailerLen])
+	if d.inflate == nil {
+		d.inflate = flate.NewReader(&d.in)
+	} else if err := d.inflate.(flate.Resetter).Reset(&d.in, nil); err != nil {
+		return nil, err
+	}
+	if int64(cap(dst)) < rawBytes {
+		dst = make([]byte, rawBytes)
+	}
+	dst = dst[:rawBytes]
+	if _, err := io.ReadFull(d.inflate, dst); err != nil {
+		return nil, fmt.Errorf("decompress: %w", err)
+	}
+	var more [1]byte
+	if n, err := d.inflate.Read(more[:]); n != 0 || !errors.Is(err, io.EOF) || d.in.Len() != 0 {
+		return nil, fmt.Errorf("decompress: it does not end where it should")
+	}
+	if crc32.ChecksumIEEE(dst) != binary.LittleEndian.Uint32(trailer) {
+		return nil, fmt.Errorf("its CRC-32 is wrong")
+	}
+	return dst, nil
+}
+
+// memberSizes reads a member's own size and its chunk's from its header.
+func memberSizes(b []byte) (stored, raw uint32, err error) {
+	if len(b) < memberHeaderLen+memberTrailerLen || [16]byte(b[:16]) != memberStart {
+		return 0, 0, errMember
+	}
+	return binary.LittleEndian.Uint32(b[16:]), binary.LittleEndian.Uint32(b[20:]), nil
+}

@@ -1,0 +1,120 @@
+package archive
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/ee"
+)
+
+// Opener opens a byte range of a stored object; destination.Destination has it.
+type Opener interface {
+	Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
+}
+
+// ChunkReader reads consecutive chunks of one part, checking each against its
+// digest in the part list before anything in it is used. One goroutine uses it.
+type ChunkReader struct {
+	part   *Part
+	object string // the part's full name at the destination
+	body   io.ReadCloser
+	stream cipher.Stream // nil when not encrypted
+	next   int
+	end    int
+	dec    *Decoder
+	member []byte
+	raw    []byte
+}
+
+// OpenChunks opens the chunks from to end (exclusive) of a part in folder.
+// dec may be shared by readers that one goroutine uses in turn.
+func OpenChunks(ctx context.Context, src Opener, folder string, part *Part, from, end int, key ee.Key, dec *Decoder) (*ChunkReader, error) {
+	r := &ChunkReader{part: part, object: folder + "/" + part.Name, next: from, end: end, dec: dec}
+	if part.IV != "" {
+		iv, err := part.iv()
+		if err != nil {
+			return nil, r.corrupt("%w", err)
+		}
+		r.stream = key.Stream(iv, part.Chunks[from].Offset-ee.IVSize)
+	}
+	offset := part.Chunks[from].Offset
+	last := part.Chunks[end-1]
+	body, err := src.Open(ctx, r.object, offset, last.Offset+last.StoredBytes-offset)
+	if err != nil {
+		return nil, fault.Wrap(err, "read part %s", r.object)
+	}
+	r.body = body
+	return r, nil
+}
+
+// Close gives the reader up.
+func (r *ChunkReader) Close() error { return r.body.Close() }
+
+// Next returns the next chunk's records, or io.EOF after the last one. They are
+// valid until the following call.
+func (r *ChunkReader) Next() (Records, *Chunk, error) {
+	if r.next == r.end {
+		return Records{}, nil, io.EOF
+	}
+	c := &r.part.Chunks[r.next]
+	if int64(cap(r.member)) < c.StoredBytes {
+		r.member = make([]byte, c.StoredBytes+c.StoredBytes/8)
+	}
+	r.member = r.member[:c.StoredBytes]
+	if _, err := io.ReadFull(r.body, r.member); err != nil {
+		return Records{}, nil, r.chunkError(c, err)
+	}
+	if digest := sha256.Sum256(r.member); hex.EncodeToString(digest[:]) != c.SHA256 {
+		return Records{}, nil, r.corrupt("chunk %d (offset %d, %d bytes) was altered: its SHA-256 is wrong", r.next, c.Offset, c.StoredBytes)
+	}
+	if r.stream != nil {
+		r.stream.XORKeyStream(r.member, r.member)
+	}
+	raw, err := r.dec.decode(r.raw, r.member, c.RawBytes)
+	if err != nil {
+		return Records{}, nil, r.corrupt("chunk %d (offset %d): %w", r.next, c.Offset, err)
+	}
+	r.raw = raw
+	if len(raw) < frameLen || binary.LittleEndian.Uint64(raw) != uint64(len(raw)-frameLen) {
+		return Records{}, nil, r.corrupt("chunk %d (offset %d): its frame length is wrong", r.next, c.Offset)
+	}
+	r.next++
+	return Records{rest: raw[frameLen:]}, c, nil
+}
+
+func (r *ChunkReader) chunkError(c *Chunk, err error) error {
+	return fault.Wrap(err, "read part %s at offset %d", r.object, c.Offset)
+}
+
+func (r *ChunkReader) corrupt(format string, args ...any) error {
+	return fault.New(fault.Corrupt, "read part "+r.object, format, args...)
+}
+
+// Records walks through the records of a chunk.
+type Records struct{ rest []byte }
+
+// Next reads the next record into r, whose slices alias the chunk; it returns
+// io.EOF after the last one.
+func (rs *Records) Next(r *Record) error {
+	if len(rs.rest) == 0 {
+		return io.EOF
+	}
+	rest, err := parseRecord(rs.rest, r)
+	rs.rest = rest
+	return err
+}
+
+// iv returns the initial counter block of an encrypted part.
+func (p *Part) iv() (iv [ee.IVSize]byte, err error) {
+	b, err := hex.DecodeString(p.IV)
+	if err != nil || len(b) != ee.IVSize {
+		return iv, fmt.Errorf("its IV %.80q is malformed", p.IV)
+	}
+	return [ee.IVSize]byte(b), nil
+}

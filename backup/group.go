@@ -1,0 +1,220 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/brockdb/brock/backup/archive"
+	"github.com/brockdb/brock/backup/destination"
+	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/backup/manifest"
+	"github.com/brockdb/brock/ee"
+)
+
+// GroupRequest asks for one group's share of a backup: what the coordinator of
+// a backup tells the holder of a group.
+type GroupRequest struct {
+	Group       uint32
+	BackupID    string
+	Folder      string // at the destination
+	Snapshot    *Snapshot
+	Since       uint64
+	AllVersions bool
+	Destination destination.Destination
+	Key         ee.Key
+	Level       archive.Level
+	ChunkBytes  int
+	Workers     int
+	Progress    *Progress
+}
+
+// RunGroup stores the parts and the part list of one group and returns what the
+// manifest says of it. On an error objects may be left in the folder; without a
+// manifest they are no backup.
+func RunGroup(ctx context.Context, q GroupRequest) (*manifest.Group, error) {
+	layout, err := checkBadger()
+	if err != nil {
+		return nil, err
+	}
+	ranges, rawBytes := cutRanges(q.Snapshot.DB, q.Workers)
+	if q.Since == 0 {
+		q.Progress.Expect(rawBytes)
+	}
+	q.Progress.Enter(PhaseScan)
+	run := &groupRun{GroupRequest: q, layout: layout, queue: make(chan keyRange, len(ranges))}
+	for _, r := range ranges {
+		run.queue <- r
+	}
+	close(run.queue)
+	group, gctx := errgroup.WithContext(ctx)
+	for range min(q.Workers, len(ranges)) {
+		group.Go(func() error { return run.work(gctx) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(run.parts, func(a, b archive.Part) int { return bytes.Compare(a.FirstKey, b.FirstKey) })
+	return run.finish(ctx)
+}
+
+// groupRun is one run of RunGroup. Workers take ranges from the queue; nothing
+// else passes between them.
+type groupRun struct {
+	GroupRequest
+	layout *badgerLayout
+	queue  chan keyRange
+	opened atomic.Int64 // parts begun, for their names
+
+	mu    sync.Mutex
+	parts []archive.Part
+}
+
+func (g *groupRun) work(ctx context.Context) error {
+	enc, err := archive.NewEncoder(g.Level)
+	if err != nil {
+		return fault.Wrap(err, "start compressor")
+	}
+	w := &rangeWriter{run: g, ctx: ctx, enc: enc, buf: make([]byte, 0, g.ChunkBytes+g.ChunkBytes/8)}
+	s := &scanner{ctx: ctx, snap: g.Snapshot, layout: g.layout, since: g.Since, allVersions: g.AllVersions}
+	for r := range g.queue {
+		err := s.scan(r, w.emit)
+		if err == nil {
+			err = w.finish()
+		}
+		if err != nil {
+			return errors.Join(err, w.abort())
+		}
+	}
+	return nil
+}
+
+// rangeWriter turns the records of a range into a part; a range without records
+// makes none.
+type rangeWriter struct {
+	run    *groupRun
+	ctx    context.Context
+	enc    *archive.Encoder
+	buf    []byte
+	object destination.Writer
+	part   *archive.PartWriter
+}
+
+func (w *rangeWriter) emit(rec *archive.Record, newKey bool) error {
+	g := w.run
+	if rec.Version <= g.Since || rec.Version > g.Snapshot.ReadTs {
+		return fault.New(fault.Corrupt, fmt.Sprintf("back up key %x", clip(rec.Key)),
+			"its version %d is not in (%d, %d]", rec.Version, g.Since, g.Snapshot.ReadTs)
+	}
+	if w.part == nil {
+		if err := w.open(); err != nil {
+			return err
+		}
+	}
+	var collection uint64
+	if g.Snapshot.CollectionOf != nil && newKey {
+		collection, _ = g.Snapshot.CollectionOf(rec.Key)
+	}
+	return w.part.Add(rec, newKey, collection)
+}
+
+func (w *rangeWriter) open() (err error) {
+	g := w.run
+	name := manifest.PartName(g.Snapshot.ReadTs, g.Group, int(g.opened.Add(1)))
+	w.object, err = g.Destination.Create(w.ctx, g.Folder+"/"+name, destination.Exclusive)
+	if err != nil {
+		return fault.Wrap(err, "create part %s", name)
+	}
+	w.part, err = archive.NewPartWriter(w.object, name, w.enc,
+		archive.PartOptions{Key: g.Key, ChunkBytes: g.ChunkBytes, Flushed: g.Progress.Add}, w.buf)
+	return err
+}
+
+func (w *rangeWriter) finish() error {
+	if w.part == nil {
+		return nil
+	}
+	part, buf, err := w.part.Finish()
+	w.buf = buf
+	if err != nil {
+		return err
+	}
+	if err := w.object.Commit(w.ctx); err != nil {
+		return fault.Wrap(err, "store part %s", part.Name)
+	}
+	w.part, w.object = nil, nil
+	w.run.mu.Lock()
+	defer w.run.mu.Unlock()
+	w.run.parts = append(w.run.parts, part)
+	return nil
+}
+
+func (w *rangeWriter) abort() error {
+	if w.object == nil {
+		return nil
+	}
+	return w.object.Abort()
+}
+
+// finish stores the part list and sums up.
+func (g *groupRun) finish(ctx context.Context) (*manifest.Group, error) {
+	g.Progress.Enter(PhaseCommit)
+	list := &archive.List{Parts: g.parts, Head: archive.ListHead{
+		BackupID: g.BackupID, Group: g.Group, Since: g.Since, ReadTs: g.Snapshot.ReadTs}}
+	stored, err := archive.EncodeList(list, g.Key)
+	if err != nil {
+		return nil, err
+	}
+	name := manifest.PartListName(g.Snapshot.ReadTs, g.Group)
+	if err := storeObject(ctx, g.Destination, g.Folder+"/"+name, stored); err != nil {
+		return nil, fault.Wrap(err, "store part list %s", name)
+	}
+	sum := sha256.Sum256(stored)
+	result := &manifest.Group{
+		PartList:    manifest.Object{Name: name, Bytes: int64(len(stored)), SHA256: hex.EncodeToString(sum[:])},
+		Collections: slices.Clone(g.Snapshot.Collections),
+	}
+	counts := make(map[uint64]int64)
+	for i := range g.parts {
+		p := &g.parts[i]
+		result.Add(manifest.Totals{Parts: 1, Records: p.Records, RawBytes: p.RawBytes, StoredBytes: p.StoredBytes})
+		for id, n := range p.Collections {
+			counts[id] += n
+		}
+	}
+	for i := range result.Collections {
+		result.Collections[i].Records = counts[result.Collections[i].ID]
+	}
+	return result, nil
+}
+
+// storeObject creates an object that must not exist.
+func storeObject(ctx context.Context, d destination.Destination, name string, data []byte) error {
+	w, err := d.Create(ctx, name, destination.Exclusive)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	if err == nil {
+		err = w.Commit(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, w.Abort())
+	}
+	return nil
+}
+
+// detached returns a context for cleaning up after ctx was canceled.
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	const cleanUpTime = 30 * time.Second
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+}

@@ -1,0 +1,59 @@
+package backup
+
+import (
+	"bytes"
+	"reflect"
+
+	badger "github.com/dgraph-io/badger/v4"
+)
+
+// keyRange is [left, right); nil means unbounded.
+type keyRange struct{ left, right []byte }
+
+const (
+	minRangeBytes = 16 << 20
+	maxRangeBytes = 1 << 30
+	// rangesPerWorker keeps all workers busy until near the end.
+	rangesPerWorker = 16
+)
+
+// cutRanges cuts the key space into contiguous ranges of about equal size. One
+// range becomes one part, so their number grows with the data, slowly.
+func cutRanges(db *badger.DB, workers int) (ranges []keyRange, rawBytes int64) {
+	for _, t := range db.Tables() {
+		rawBytes += int64(t.UncompressedSize)
+	}
+	size := min(max(rawBytes/int64(workers*rangesPerWorker), minRangeBytes), maxRangeBytes)
+	n := int(rawBytes/size) + 1
+	if n == 1 {
+		return []keyRange{{}}, rawBytes
+	}
+	return contiguous(splits(db, n)), rawBytes
+}
+
+// splits returns about n keys to cut at. DB.Ranges computes them but returns an
+// unexported type; its fields are read by name.
+func splits(db *badger.DB, n int) [][]byte {
+	list := reflect.ValueOf(db.Ranges(nil, n))
+	keys := make([][]byte, 0, list.Len())
+	for i := range list.Len() {
+		left := list.Index(i).Elem().FieldByName("left")
+		if left.Kind() == reflect.Slice && left.Len() > 0 {
+			keys = append(keys, bytes.Clone(left.Bytes()))
+		}
+	}
+	return keys
+}
+
+// contiguous turns cut keys into ranges that cover all keys, whatever the cuts.
+func contiguous(cuts [][]byte) []keyRange {
+	ranges := make([]keyRange, 0, len(cuts)+1)
+	var left []byte
+	for _, cut := range cuts {
+		if bytes.Compare(cut, left) > 0 {
+			ranges = append(ranges, keyRange{left, cut})
+			left = cut
+		}
+	}
+	return append(ranges, keyRange{left, nil})
+}

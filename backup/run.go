@@ -1,0 +1,291 @@
+package backup
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"path"
+	"regexp"
+	"runtime"
+	"time"
+
+	"github.com/brockdb/brock/backup/archive"
+	"github.com/brockdb/brock/backup/destination"
+	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/backup/manifest"
+	"github.com/brockdb/brock/ee"
+)
+
+// Backup takes one backup of a Source: a full one when there is nothing at the
+// destination that an increment could safely stand on, else an incremental.
+// Source and Destination are required.
+type Backup struct {
+	Source      Source
+	Destination destination.Destination
+	ForceFull   bool   // begin a new series
+	Key         ee.Key // zero: not encrypted
+	Group       uint32 // 0 means 1
+
+	// AllVersions keeps every version in (since, read_ts], for databases that
+	// are read at old timestamps. Otherwise the newest of each key is kept.
+	AllVersions bool
+
+	Level      archive.Level
+	ChunkBytes int    // raw bytes per compressed chunk; 0 means 2 MiB
+	Workers    int    // parallel scanners; 0 means half the cores, at least one
+	Owner      string // who holds the lease meanwhile, for messages
+
+	Progress *Progress // may be nil
+	Now      func() time.Time
+}
+
+// DefaultChunkBytes is the raw size of a compressed chunk. Between 1 and 4 MiB
+// neither ratio nor speed change.
+const DefaultChunkBytes = 2 << 20
+
+// defaults returns b with its zero fields set, or says what is missing.
+func (b *Backup) defaults() (*Backup, error) {
+	c := *b
+	if c.Source == nil || c.Destination == nil {
+		return nil, fault.New(fault.Usage, "back up", "Source and Destination must be set")
+	}
+	if c.Group == 0 {
+		c.Group = 1
+	}
+	if c.ChunkBytes == 0 {
+		c.ChunkBytes = DefaultChunkBytes
+	}
+	const minChunk, maxChunk = 4 << 10, 512 << 20
+	if c.ChunkBytes < minChunk || c.ChunkBytes > maxChunk {
+		return nil, fault.New(fault.Usage, "back up", "ChunkBytes is %d; it must be from %d to %d", c.ChunkBytes, minChunk, maxChunk)
+	}
+	if c.Workers == 0 {
+		c.Workers = max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	if c.Workers < 0 {
+		return nil, fault.New(fault.Usage, "back up", "Workers is %d", c.Workers)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Owner == "" {
+		c.Owner = "backup of database " + c.Source.Identity()
+	}
+	return &c, nil
+}
+
+// Check tells at once what Run would refuse: a destination that cannot be
+// listed or written, a series that this backup does not fit. It leaves nothing
+// behind but the destination's own folder.
+func (b *Backup) Check(ctx context.Context) error {
+	c, err := b.defaults()
+	if err != nil {
+		return err
+	}
+	listing, err := List(ctx, c.Destination)
+	if err != nil {
+		return err
+	}
+	if _, err := c.plan(ctx, listing); err != nil {
+		return err
+	}
+	return probe(ctx, c.Destination)
+}
+
+// probe writes and removes a small object.
+func probe(ctx context.Context, d destination.Destination) error {
+	name := "brock.probe-" + randomHex(8)
+	if err := storeObject(ctx, d, name, []byte("brock checks that it can write here\n")); err != nil {
+		return fault.Wrap(err, "write to destination %s", d)
+	}
+	return fault.Wrap(d.Remove(ctx, name), "remove from destination %s", d)
+}
+
+// Run takes the backup and returns its manifest. On an error there is no backup
+// and what was stored has been removed, or, if the process dies before that, is
+// removed by the next backup there; but see Source.Committed: an error after
+// the manifest was stored says that the backup exists.
+func (b *Backup) Run(ctx context.Context) (*manifest.Manifest, error) {
+	c, err := b.defaults()
+	if err != nil {
+		return nil, err
+	}
+	c.Progress.Enter(PhaseLock)
+	lease, err := destination.AcquireLease(ctx, c.Destination, destination.LeaseOptions{Owner: c.Owner, Purpose: "backup"})
+	if err != nil {
+		return nil, fault.Wrap(err, "back up to %s", c.Destination)
+	}
+	m, err := c.leased(ctx, lease)
+	cleanup, cancel := detached(ctx)
+	defer cancel()
+	if rerr := lease.Release(cleanup); err == nil && rerr != nil {
+		// The backup is stored and sound; a lease left behind expires.
+		err = fault.Wrap(rerr, "release the lease of %s (the backup %s is stored)", c.Destination, m.Path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.Progress.Enter(PhaseDone)
+	return m, nil
+}
+
+// leased runs the backup while the lease is held.
+func (b *Backup) leased(ctx context.Context, lease *destination.Lease) (*manifest.Manifest, error) {
+	ctx, stop := withLease(ctx, lease)
+	defer stop()
+	listing, err := List(ctx, b.Destination)
+	if err != nil {
+		return nil, err
+	}
+	p, err := b.plan(ctx, listing)
+	if err != nil {
+		return nil, err
+	}
+	for _, folder := range listing.Unfinished {
+		if err := removeDebris(ctx, b.Destination, folder); err != nil {
+			return nil, err
+		}
+	}
+	m := b.begin(p)
+	b.Progress.Enter(PhaseSnapshot)
+	snap, err := b.Source.Begin(ctx)
+	if err != nil {
+		return nil, fault.Wrap(err, "open a snapshot of the database")
+	}
+	defer snap.Close()
+	stored, err := b.write(ctx, lease, snap, p, m)
+	if err != nil {
+		cleanup, cancel := detached(ctx)
+		defer cancel()
+		return nil, errors.Join(cause(ctx, err), removeDebris(cleanup, b.Destination, m.Path))
+	}
+	head := b.head(m, manifest.Digest(stored))
+	if err := b.Source.Committed(ctx, head); err != nil {
+		return nil, fault.Wrap(err, "record in the database that backup %s is stored", m.Path)
+	}
+	return m, nil
+}
+
+// withLease cancels the context when the lease is lost.
+func withLease(ctx context.Context, lease *destination.Lease) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-lease.Lost():
+			cancel(fault.New(fault.Locked, "go on with the backup", "the lease of the destination was lost"))
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		close(done)
+		cancel(nil)
+	}
+}
+
+// cause puts the reason for a cancellation in place of "context canceled".
+func cause(ctx context.Context, err error) error {
+	if c := context.Cause(ctx); c != nil && errors.Is(err, context.Canceled) && !errors.Is(c, context.Canceled) {
+		return c
+	}
+	return err
+}
+
+// begin returns the manifest as far as it is known before the snapshot.
+func (b *Backup) begin(p *plan) *manifest.Manifest {
+	started := b.Now().UTC().Truncate(time.Millisecond)
+	// Folders sort by time, also when a clock was set back or two backups
+	// begin within a millisecond.
+	if newest, ok := manifest.FolderTime(p.newest); ok && !started.After(newest) {
+		started = newest.Add(time.Millisecond)
+	}
+	m := &manifest.Manifest{
+		Type: manifest.Full, BackupID: randomHex(6), BackupNum: 1, Reason: p.reason,
+		Path: manifest.FolderName(started), CreatedAt: started,
+		Encrypted: !b.Key.IsZero(), KeyID: b.Key.ID(), Compression: manifest.CompressionGzip,
+		Version: manifest.FormatVersion, DBID: b.Source.Identity(), AllVersions: b.AllVersions,
+	}
+	if parent := p.parent; parent != nil {
+		m.Type, m.Since, m.Parent = manifest.Incremental, parent.ReadTs, parent.Digest
+		m.BackupID, m.BackupNum = parent.BackupID, parent.BackupNum+1
+	}
+	return m
+}
+
+// write stores parts, part list and manifest, and returns the manifest's bytes.
+func (b *Backup) write(ctx context.Context, lease *destination.Lease, snap *Snapshot, p *plan, m *manifest.Manifest) ([]byte, error) {
+	if snap.ReadTs <= p.since() {
+		return nil, fault.New(fault.Usage, "back up", "the snapshot's version %d is not above %d, where the backup before ends", snap.ReadTs, p.since()).
+			WithHint("commit something, or move the snapshot's timestamp on, before the next backup")
+	}
+	m.ReadTs, m.MaxUID = snap.ReadTs, snap.MaxUID
+	group, err := RunGroup(ctx, GroupRequest{
+		Group: b.Group, BackupID: m.BackupID, Folder: m.Path, Snapshot: snap, Since: m.Since,
+		AllVersions: b.AllVersions, Destination: b.Destination, Key: b.Key, Level: b.Level,
+		ChunkBytes: b.ChunkBytes, Workers: b.Workers, Progress: b.Progress,
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.Groups = map[uint32]*manifest.Group{b.Group: group}
+	m.Totals = group.Totals
+	m.FinishedAt = b.Now().UTC().Truncate(time.Millisecond)
+	data, err := m.Encode(b.Key)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Source.Prepare(ctx, snap, b.head(m, manifest.Digest(data))); err != nil {
+		return nil, fault.Wrap(err, "keep deletes visible for the next backup")
+	}
+	if err := lease.Check(ctx); err != nil {
+		return nil, err
+	}
+	name := path.Join(m.Path, manifest.FileName)
+	return data, fault.Wrap(storeObject(ctx, b.Destination, name, data), "store manifest %s", name)
+}
+
+func (b *Backup) head(m *manifest.Manifest, digest string) Head {
+	return Head{Destination: b.Destination.String(), BackupID: m.BackupID, BackupNum: m.BackupNum, Digest: digest, ReadTs: m.ReadTs}
+}
+
+// objectPattern is what backups put into their folders.
+var objectPattern = regexp.MustCompile(`^(manifest\.json|r[0-9]+-g[0-9]+(\.[0-9]+)?\.(backup|parts))$`)
+
+// debrisRemover is a destination that can have more left over from a dead
+// writer than objects, such as temporary files.
+type debrisRemover interface {
+	RemoveDebris(ctx context.Context, dir string) error
+}
+
+// removeDebris removes a folder that is no backup, the manifest first, so that
+// it does not become one again. Objects that no backup makes are left alone.
+// The destination's lease must be held.
+func removeDebris(ctx context.Context, d destination.Destination, folder string) error {
+	var names []string
+	err := d.List(ctx, folder, func(info destination.Info) error {
+		if base := path.Base(info.Name); !info.Dir && objectPattern.MatchString(base) {
+			if base == manifest.FileName {
+				names = append([]string{info.Name}, names...)
+			} else {
+				names = append(names, info.Name)
+			}
+		}
+		return nil
+	})
+	for i := 0; err == nil && i < len(names); i++ {
+		if err = d.Remove(ctx, names[i]); fault.Is(err, fault.NotFound) {
+			err = nil
+		}
+	}
+	if r, ok := d.(debrisRemover); ok && err == nil {
+		err = r.RemoveDebris(ctx, folder)
+	}
+	return fault.Wrap(err, "remove what a failed backup left in %s", folder)
+}
+
+func randomHex(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails: crypto/rand aborts the program instead
+	return hex.EncodeToString(b)
+}

@@ -1,0 +1,21 @@
+//go:build unix
+
+package restore
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// freeBytes returns how much an ordinary process may still write below dir.
+func freeBytes(dir string) (n int64, known bool, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, false, err
+	}
+	return int64(uint64(st.Bavail) * uint64(st.Bsize)), true, nil
+}
+
+// lockFile takes an exclusive lock that ends with the process.
+func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }

@@ -1,0 +1,151 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/brockdb/brock/backup"
+	"github.com/brockdb/brock/backup/archive"
+	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/backup/manifest"
+)
+
+// Plan is what a restore will do. It is made without touching the disk.
+type Plan struct {
+	Location string
+	BackupID string
+	Chain    []manifest.Stored // the full and its incrementals
+	Groups   []GroupPlan
+}
+
+// GroupPlan is one group's share of a Plan.
+type GroupPlan struct {
+	Group   uint32
+	Target  string // the directory to make; "" when restoring into an open DB
+	members []member
+	marks   []Mark
+}
+
+// member is one group's part list of one backup of the chain.
+type member struct {
+	manifest *manifest.Manifest
+	list     *archive.List
+}
+
+// Newest returns the last backup that is restored.
+func (p *Plan) Newest() *manifest.Manifest { return p.Chain[len(p.Chain)-1].Manifest }
+
+// RawBytes returns how much is read, uncompressed: an upper bound of what the
+// restored directories take, but for Badger's indexes.
+func (p *Plan) RawBytes() (n int64) {
+	for _, m := range p.Chain {
+		n += m.RawBytes
+	}
+	return n
+}
+
+// Print writes the plan for people.
+func (p *Plan) Print(w io.Writer) error {
+	newest := p.Newest()
+	_, err := fmt.Fprintf(w, "Restoring series %s from %s: backups 1 to %d, version %d, taken %s\n",
+		p.BackupID, p.Location, newest.BackupNum, newest.ReadTs, newest.CreatedAt.Format(time.RFC3339))
+	for _, m := range p.Chain {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "  %4d  %-11s  %s  %12d records  %12d bytes\n", m.BackupNum, m.Type, m.Path, m.Records, m.StoredBytes)
+		}
+	}
+	for _, g := range p.Groups {
+		if err == nil && g.Target != "" {
+			_, err = fmt.Fprintf(w, "  group %d -> %s\n", g.Group, g.Target)
+		}
+	}
+	return err
+}
+
+// Plan reads and checks everything that can be checked before the disk is
+// touched. Its errors are those that Run would give.
+func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	chain, err := Chain(ctx, r.Source, r.BackupID, r.BackupNum, r.Key)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Location: r.Source.String(), BackupID: chain[0].BackupID, Chain: chain}
+	for _, group := range slices.Sorted(maps.Keys(chain[0].Groups)) {
+		g := GroupPlan{Group: group}
+		for _, m := range chain {
+			list, err := backup.ReadPartList(ctx, r.Source, m.Manifest, group, r.Key)
+			if err != nil {
+				return nil, err
+			}
+			if err := backup.CheckObjects(ctx, r.Source, m.Manifest, list); err != nil {
+				return nil, err
+			}
+			g.members = append(g.members, member{m.Manifest, list})
+		}
+		if r.DB == nil {
+			g.Target = filepath.Join(r.Dir, fmt.Sprintf("p%d", group))
+		}
+		p.Groups = append(p.Groups, g)
+	}
+	return p, r.checkTargets(p)
+}
+
+// checkTargets refuses directories with content, and disks that are too small.
+func (r *Restore) checkTargets(p *Plan) error {
+	if r.DB != nil {
+		if len(p.Groups) != 1 {
+			return fault.New(fault.Usage, "restore into an open database", "the series has %d groups", len(p.Groups))
+		}
+		return checkEmpty(r.DB)
+	}
+	for _, g := range p.Groups {
+		if err := checkTarget(g.Target); err != nil {
+			return err
+		}
+	}
+	if r.IgnoreFreeSpace {
+		return nil
+	}
+	dir := existingParent(r.Dir)
+	free, known, err := freeBytes(dir)
+	if err != nil {
+		return fault.Wrap(err, "find the free space of %s", dir)
+	}
+	if need := p.RawBytes(); known && free < need {
+		return fault.New(fault.NoSpace, "restore to "+r.Dir, "up to %d bytes are needed and %d are free", need, free).
+			WithHint("free some space or choose another directory; if you know that the data compresses well, --ignore_free_space")
+	}
+	return nil
+}
+
+// checkTarget refuses a target that exists with content, and a temporary
+// directory that is not an interrupted restore's.
+func checkTarget(target string) error {
+	entries, err := os.ReadDir(target)
+	switch {
+	case err == nil && len(entries) > 0:
+		return fault.New(fault.Exists, "restore to "+target, "the directory is not empty").
+			WithHint("choose another directory with -p, or move this one away; restore never changes a directory with content")
+	case err != nil && !os.IsNotExist(err):
+		return fault.Wrap(err, "restore to %s", target)
+	}
+	return checkTemp(target + tempSuffix)
+}
+
+func existingParent(dir string) string {
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+}

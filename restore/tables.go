@@ -1,0 +1,190 @@
+package restore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	badger "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
+	"github.com/dgraph-io/ristretto/v2/z"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/brockdb/brock/backup/archive"
+	"github.com/brockdb/brock/backup/fault"
+)
+
+// The tables are Badger's own (package table), built with its builder. What is
+// written by hand is the MANIFEST that places them at the last level: magic
+// "Bdgr", two bytes of external magic 0, two bytes of version 8, then change
+// sets of length, CRC-32C and a pb.ManifestChangeSet (manifest.go of Badger
+// v4.9). The directory is then opened and closed by Badger itself, and its
+// tables are counted.
+const (
+	manifestMagic   = "Bdgr"
+	manifestVersion = 8
+	lastLevel       = 6
+	// tableBytes is Badger's own table size at the last level: 2 MiB doubled
+	// for each of the levels 2 to 6.
+	tableBytes = 64 << 20
+)
+
+// knownBadger are the module versions whose MANIFEST and tables were checked.
+var knownBadger = []string{"v4.9.6"}
+
+// tablesKnown reports why tables cannot be written for the Badger version this
+// program is built with, or nil. A test binary has no module versions.
+var tablesKnown = sync.OnceValue(func() error {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return errors.New("the program has no build information")
+	}
+	for _, dep := range info.Deps {
+		if dep.Path != "github.com/dgraph-io/badger/v4" {
+			continue
+		}
+		for _, v := range knownBadger {
+			if dep.Version == v && dep.Replace == nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("Badger %s was not checked", dep.Version)
+	}
+	return errors.New("the Badger version is not known")
+})
+
+// tableSink writes tables directly.
+type tableSink struct {
+	dir     string
+	opts    table.Options
+	nextID  atomic.Uint64
+	records atomic.Int64
+
+	mu      sync.Mutex
+	changes []*pb.ManifestChange
+}
+
+func newTableSink(dir string) (sink, error) {
+	o := targetOptions(dir)
+	return &tableSink{dir: dir, opts: table.Options{
+		TableSize: tableBytes, BlockSize: o.BlockSize, BloomFalsePositive: o.BloomFalsePositive,
+		ChkMode: options.NoVerification, Compression: o.Compression, ZSTDCompressionLevel: o.ZSTDCompressionLevel,
+		AllocPool: z.NewAllocatorPool(tablePoolSize),
+	}}, nil
+}
+
+const tablePoolSize = 8
+
+func (s *tableSink) slice(int) (sliceWriter, error) { return &tableSlice{sink: s}, nil }
+
+type tableSlice struct {
+	sink    *tableSink
+	builder *table.Builder
+	records int64
+	key     []byte // with timestamp
+	last    []byte // without
+}
+
+func (w *tableSlice) add(rec *archive.Record) error {
+	if w.builder != nil && w.builder.ReachedCapacity() && string(w.last) != string(rec.Key) {
+		if err := w.close(); err != nil {
+			return err
+		}
+	}
+	if w.builder == nil {
+		w.builder = table.NewTableBuilder(w.sink.opts)
+	}
+	w.last = append(w.last[:0], rec.Key...)
+	w.key = binary.BigEndian.AppendUint64(append(w.key[:0], rec.Key...), math.MaxUint64-rec.Version)
+	w.builder.Add(w.key, y.ValueStruct{Meta: rec.Meta, UserMeta: rec.UserMeta, ExpiresAt: rec.ExpiresAt, Value: rec.Value}, 0)
+	w.records++
+	return nil
+}
+
+// close makes a durable table of what was added since the last one.
+func (w *tableSlice) close() (err error) {
+	if w.builder == nil {
+		return nil
+	}
+	defer func() {
+		w.builder.Close()
+		w.builder = nil
+		if p := recover(); p != nil {
+			err = fault.New(fault.Other, "write a table in "+w.sink.dir, "%.300v", p)
+		}
+	}()
+	s := w.sink
+	id := s.nextID.Add(1)
+	t, err := table.CreateTable(table.NewFilename(id, s.dir), w.builder)
+	if err != nil {
+		return fault.Wrap(err, "write table %06d.sst in %s", id, s.dir)
+	}
+	if err := t.Close(-1); err != nil {
+		return fault.Wrap(err, "close table %06d.sst in %s", id, s.dir)
+	}
+	s.records.Add(w.records)
+	w.records = 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes = append(s.changes, &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE,
+		Level: lastLevel, Compression: uint32(s.opts.Compression)})
+	return nil
+}
+
+func (s *tableSink) abort() error { return nil }
+
+// finish writes the MANIFEST, then has Badger open the directory, and counts.
+func (s *tableSink) finish() (int64, error) {
+	if err := s.writeManifest(); err != nil {
+		return 0, fault.Wrap(err, "write the MANIFEST in %s", s.dir)
+	}
+	db, err := badger.OpenManaged(targetOptions(s.dir))
+	if err != nil {
+		return 0, fault.Wrap(err, "open the new database in %s", s.dir)
+	}
+	var records int64
+	tables := db.Tables()
+	for _, t := range tables {
+		records += int64(t.KeyCount)
+	}
+	if err := db.Close(); err != nil {
+		return 0, fault.Wrap(err, "close the new database in %s", s.dir)
+	}
+	if want := s.records.Load(); records != want || len(tables) != len(s.changes) {
+		return 0, fault.New(fault.Other, "restore to "+s.dir, "Badger finds %d records in %d tables, %d in %d were written",
+			records, len(tables), want, len(s.changes))
+	}
+	return records, nil
+}
+
+func (s *tableSink) writeManifest() error {
+	changes, err := proto.Marshal(&pb.ManifestChangeSet{Changes: s.changes})
+	if err != nil {
+		return err
+	}
+	b := append([]byte(manifestMagic), 0, 0, 0, manifestVersion)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(changes)))
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(changes, y.CastagnoliCrcTable))
+	f, err := os.OpenFile(filepath.Join(s.dir, badger.ManifestFilename), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, changes...))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return syncDir(s.dir)
+}
