@@ -30,7 +30,7 @@ const (
 	Incremental = "incremental"
 )
 
-// The values of Manifest.Compression.
+// CompressionGzip is the only value of Manifest.Compression.
 const CompressionGzip = "gzip"
 
 // Manifest describes one backup: a full one, or an increment of its series.
@@ -165,9 +165,10 @@ func splitMAC(data []byte) (body, mac []byte, err error) {
 	if at < 0 || !bytes.HasPrefix(data[at:], []byte(macHead)) || !bytes.HasSuffix(data, []byte(macFoot)) {
 		return nil, nil, fmt.Errorf("it is of an encrypted backup and does not end in a MAC")
 	}
-	mac, err = hex.DecodeString(string(data[at+len(macHead) : len(data)-len(macFoot)]))
-	if err != nil {
-		return nil, nil, fmt.Errorf("its MAC is not hexadecimal")
+	digits := string(data[at+len(macHead) : len(data)-len(macFoot)])
+	mac, err = hex.DecodeString(digits)
+	if err != nil || hex.EncodeToString(mac) != digits {
+		return nil, nil, fmt.Errorf("its MAC is not 64 lower-case hexadecimal digits")
 	}
 	return data[:at], mac, nil
 }
