@@ -124,7 +124,7 @@ func (c *cursor) nextChunk() error {
 // open opens the next chunks of the first run.
 func (c *cursor) open() (err error) {
 	r := &c.runs[0]
-	end := min(r.end, r.from+c.batch)
+	end := r.from + min(r.end-r.from, c.batch)
 	c.reader, err = archive.OpenChunks(c.ctx, c.src, c.member.manifest.Path, r.part, r.from, end, c.key, c.dec)
 	if err != nil {
 		return err
