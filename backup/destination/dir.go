@@ -38,6 +38,7 @@ type Dir struct {
 
 // fileOps are the system calls a Dir's promises rest on; tests make them fail.
 type fileOps struct {
+	startWriteback  func(f *os.File, offset, length int64) error
 	syncFile        func(*os.File) error
 	syncFolder      func(*os.File) error
 	link            func(folder *os.Root, from, to string) error
@@ -56,6 +57,7 @@ func NewDir(root string) (*Dir, error) {
 
 func newDir(root string) *Dir {
 	return &Dir{root: root, ops: fileOps{
+		startWriteback:  startWriteback,
 		syncFile:        (*os.File).Sync,
 		syncFolder:      syncFolder,
 		link:            (*os.Root).Link,

@@ -390,22 +390,49 @@ func TestDirReaderOfShrinkingFile(t *testing.T) {
 // TestDirStartsWriteback writes across the border at which write-back starts.
 func TestDirStartsWriteback(t *testing.T) {
 	d := testDir(t)
+	type extent struct{ offset, length int64 }
+	var started []extent
+	var failure error
+	d.ops.startWriteback = func(f *os.File, offset, length int64) error {
+		started = append(started, extent{offset, length})
+		return also(startWriteback(f, offset, length), failure)
+	}
 	w, err := d.Create(t.Context(), "object", Exclusive)
 	if err != nil {
 		t.Fatal(err)
 	}
-	piece := make([]byte, writebackBytes+1)
-	if n, err := w.Write(piece); err != nil || n != len(piece) {
+	content := make([]byte, writebackBytes+1)
+	if n, err := w.Write(content); err != nil || n != len(content) {
 		t.Fatalf("wrote %d, %v", n, err)
 	}
-	if dw := w.(*dirWriter); dw.flushing != writebackBytes || dw.written != int64(len(piece)) {
-		t.Errorf("write-back was started for %d of %d bytes", dw.flushing, dw.written)
+	failure = syscall.ENOSPC // as a server with delayed allocation may answer
+	n, err := w.Write(content)
+	if !fault.Is(err, fault.NoSpace) || n > len(content) {
+		t.Errorf("wrote %d, %v", n, err)
 	}
-	if err := w.Commit(t.Context()); err != nil {
+	// The second begins where the first ended; it is longer by the byte that was
+	// written in between, and ends with the piece that crosses the border.
+	want := []extent{{0, writebackBytes}, {writebackBytes, writebackBytes + 1}}
+	if !slices.Equal(started, want) {
+		t.Errorf("write-back was started for %v", started)
+	}
+	if again := w.Commit(t.Context()); !errors.Is(again, err) {
+		t.Errorf("commit returned %v", again)
+	}
+	if err := w.Abort(); err != nil {
+		t.Error(err)
+	}
+	wantFiles(t, d.root)
+}
+
+// TestDirExclusiveFailsEarly spares a writer the bytes when the name is taken.
+func TestDirExclusiveFailsEarly(t *testing.T) {
+	d := testDir(t)
+	if err := putObject(t.Context(), d, "object", Exclusive, ""); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := d.Stat(t.Context(), "object"); err != nil || info.Size != int64(len(piece)) {
-		t.Errorf("stat: %+v, %v", info, err)
+	if _, err := d.Create(t.Context(), "object", Exclusive); !fault.Is(err, fault.Exists) {
+		t.Errorf("create returned %v", err)
 	}
 }
 

@@ -61,7 +61,7 @@ func (w *dirWriter) writePiece(p []byte) (int, error) {
 		return n, err
 	}
 	if fresh := w.written - w.flushing; fresh >= writebackBytes {
-		err = startWriteback(w.file, w.flushing, fresh)
+		err = w.dir.ops.startWriteback(w.file, w.flushing, fresh)
 		w.flushing = w.written
 	}
 	return n, err

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/backup/destination/destinationtest"
 	"github.com/brockdb/brock/backup/fault"
@@ -43,12 +45,19 @@ func TestLeaseOfKilledProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantHolder()
-	child.Kill()
+	// It ends, and stays a zombie as long as its parent does not wait for it.
+	if err := syscall.Kill(child.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Waitid(unix.P_PID, child.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
 	l := acquire(t, d, "parent")
 	if l.Epoch() != 2 {
 		t.Errorf("epoch %d", l.Epoch())
 	}
 	wantHeld(t, l)
+	child.Kill()
 }
 
 func hostname(t *testing.T) string {
