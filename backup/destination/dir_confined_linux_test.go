@@ -76,15 +76,6 @@ func mountTmpfs(t *testing.T, options string) (d destination.Destination, dir st
 	return dirAt(t, dir), dir, true
 }
 
-func dirAt(t *testing.T, path string) destination.Destination {
-	t.Helper()
-	d, err := destination.NewDir(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
-}
-
 func TestDirFull(t *testing.T) {
 	if _, child := destinationtest.ChildJob(); child {
 		if d, _, ok := mountTmpfs(t, "size=1m"); ok {
@@ -265,12 +256,5 @@ func wantDenied(t *testing.T, d destination.Destination, hint string) {
 	}
 	if _, err := d.Stat(t.Context(), "folder/object"); err == nil {
 		wantFault(t, d.Remove(t.Context(), "folder/object"), fault.Denied, "cannot remove ")
-	}
-}
-
-func wantFault(t *testing.T, err error, kind fault.Kind, prefix string) {
-	t.Helper()
-	if !fault.Is(err, kind) || !strings.HasPrefix(err.Error(), prefix) {
-		t.Errorf("got error %v (%v), want %q of kind %v", err, fault.KindOf(err), prefix, kind)
 	}
 }

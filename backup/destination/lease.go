@@ -3,6 +3,7 @@ package destination
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -148,6 +149,9 @@ func (l *Lease) try(ctx context.Context) (bool, error) {
 	l.epoch = newest.epoch + 1
 	l.stamp(l.now())
 	err = writeLease(ctx, l.dest, l.epoch, Exclusive, &l.record)
+	if errors.Is(err, errSwept) { // a new holder has tidied up
+		return false, nil
+	}
 	if err != nil && !fault.Is(err, fault.Exists) {
 		return false, l.giveUp(ctx, err)
 	}
@@ -218,7 +222,8 @@ func (l *Lease) isNewest(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// removeOlder removes the lease objects below ours.
+// removeOlder removes the lease objects below ours, and what died while it wrote
+// one. A rival whose unfinished object goes with it looks again and finds ours.
 func (l *Lease) removeOlder(ctx context.Context) error {
 	leases, err := listLeases(ctx, l.dest)
 	if err != nil {
@@ -231,6 +236,9 @@ func (l *Lease) removeOlder(ctx context.Context) error {
 		if err := l.dest.Remove(ctx, leaseName(old.epoch)); err != nil && !mayStay(err) {
 			return l.giveUp(ctx, err)
 		}
+	}
+	if err := RemoveDebris(ctx, l.dest, leaseDir); err != nil && !mayStay(err) {
+		return l.giveUp(ctx, err)
 	}
 	return nil
 }

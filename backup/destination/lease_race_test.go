@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -96,6 +98,41 @@ func TestLeaseSleeperWritesLate(t *testing.T) {
 		wantHeld(t, acquire(t, d, "alpha-3"))
 		wantLeases(t, d, 3)
 	})
+}
+
+// sweeping is a destination where a new holder tidies up just when a rival is
+// about to commit.
+type sweeping struct {
+	destination.Destination
+	times int
+}
+
+func (s *sweeping) Create(ctx context.Context, name string, mode destination.Mode) (destination.Writer, error) {
+	w, err := s.Destination.Create(ctx, name, mode)
+	if s.times > 0 && err == nil {
+		s.times--
+		err = destination.RemoveDebris(ctx, s.Destination, "brock.lease")
+	}
+	return w, err
+}
+
+func TestLeaseDebris(t *testing.T) {
+	root := t.TempDir()
+	d := dirAt(t, root)
+	release(t, acquire(t, d, "alpha-1"))
+	left, err := d.Create(t.Context(), "brock.lease/left", destination.Exclusive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := acquire(t, &sweeping{d, 2}, "alpha-2")
+	wantHeld(t, l)
+	entries, err := os.ReadDir(filepath.Join(root, "brock.lease"))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("the folder has %v, %v", entries, err)
+	}
+	if err := left.Abort(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestLeaseAnswerLost is a storage that carries out the creation, loses the
