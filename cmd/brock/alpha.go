@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/golang/glog"
+	"github.com/spf13/cobra"
+
+	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/ee"
+	"github.com/brockdb/brock/graph"
+	"github.com/brockdb/brock/worker"
+)
+
+// alphaOptions are the flags of brock alpha.
+type alphaOptions struct {
+	dir           string
+	http          string
+	group         uint32
+	key           keyFile
+	whitelist     []string
+	authToken     string
+	pinMaxAge     time.Duration
+	blockCacheMB  uint32
+	backupWorkers uint32
+	queuedTasks   uint32
+	keptTasks     uint32
+	requestMB     uint32
+	drain         time.Duration
+}
+
+func newAlpha() *cobra.Command {
+	o := new(alphaOptions)
+	cmd := &cobra.Command{
+		Use:   "alpha -p DIR",
+		Short: "Serve a database over HTTP",
+		Long: `Serves the database in a directory, which is made when it is missing: records at
+/graphql, /load and /dump, backups at /admin, its state at /health. A browser finds
+GraphiQL at /admin and /graphql.
+
+When it serves, one line on stdout says where. SIGINT or SIGTERM ends it: requests
+under way are answered, a running backup is stopped, the database is closed. The log
+is on stderr.
+
+/admin answers to the loopback address and to the --whitelist. /graphql, /load and
+/dump answer to whoever reaches --http: leave it on the loopback address unless the
+network is trusted.`,
+		Example: `  brock alpha -p data
+  brock alpha -p data --http 10.0.0.7:8080 --whitelist 10.0.0.0/24 --encryption_key_file key`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd) },
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *alphaOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&o.dir, "postings", "p", "", "`DIR` of the database")
+	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "`ADDR` to serve at; port 0 means a free one")
+	flags.Uint32Var(&o.group, "group", 1, "`NUMBER` of the group that the database is of")
+	o.key.add(flags)
+	flags.StringSliceVar(&o.whitelist, "whitelist", nil,
+		"`ADDRS` that may use /admin besides loopback: IPs, ranges, CIDRs, host names, separated by commas")
+	flags.StringVar(&o.authToken, "auth_token", "",
+		"`TOKEN` that /admin asks for in the header X-Dgraph-AuthToken; better set in the environment than where ps shows it")
+	flags.DurationVar(&o.pinMaxAge, "pin_max_age", 7*24*time.Hour,
+		"`AGE` of a series' newest backup at which its deletes are let go and the next one is full; negative: never")
+	flags.Uint32Var(&o.blockCacheMB, "block_cache_mb", 64, "`MB` of memory for blocks of the database")
+	flags.Uint32Var(&o.backupWorkers, "backup_workers", 0, "`N` parallel scanners of a backup; 0 means half the cores")
+	flags.Uint32Var(&o.queuedTasks, "queued_tasks", 100, "`N` tasks that may wait; more are refused")
+	flags.Uint32Var(&o.keptTasks, "kept_tasks", 1000, "`N` finished tasks to remember")
+	flags.Uint32Var(&o.requestMB, "request_mb", 64, "`MB` a request to /graphql may have")
+	flags.DurationVar(&o.drain, "drain", 20*time.Second, "`TIME` that requests under way are given when the alpha ends")
+	require(cmd, "postings")
+	completeDirs(cmd, "postings")
+	completeNothing(cmd, "http", "group", "whitelist", "auth_token", "pin_max_age", "block_cache_mb",
+		"backup_workers", "queued_tasks", "kept_tasks", "request_mb", "drain")
+}
+
+// check refuses zeros that the packages below would take for their default.
+func (o *alphaOptions) check() error {
+	for _, number := range []struct {
+		flag string
+		zero bool
+	}{
+		{"group", o.group == 0}, {"pin_max_age", o.pinMaxAge == 0}, {"block_cache_mb", o.blockCacheMB == 0},
+		{"queued_tasks", o.queuedTasks == 0}, {"kept_tasks", o.keptTasks == 0}, {"request_mb", o.requestMB == 0},
+	} {
+		if number.zero {
+			return fault.New(fault.Usage, "use flag --"+number.flag, "it is 0")
+		}
+	}
+	return nil
+}
+
+const mebibyte = 1 << 20
+
+// run serves until ctx is canceled, which is a good end.
+func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	if err := logToStderr(); err != nil {
+		return err
+	}
+	defer glog.Flush()
+	key, err := o.key.read()
+	if err != nil {
+		return err
+	}
+	server, err := graph.New(graph.Options{
+		Version: versionText(), Whitelist: o.whitelist, AuthToken: o.authToken, DataBodyBytes: int64(o.requestMB) * mebibyte,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", o.http)
+	if err != nil {
+		return fault.Wrap(err, "serve HTTP at %s", o.http)
+	}
+	return o.serve(ctx, cmd.OutOrStdout(), server, listener, key)
+}
+
+// serve answers from the start, with 503 until the database is open, and ends
+// in the opposite order.
+func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *graph.Server, listener net.Listener, key ee.Key) error {
+	served := make(chan error, 1)
+	go func() {
+		served <- server.Serve(listener)
+		close(served)
+	}()
+	node, err := worker.Open(ctx, worker.Options{
+		Dir: o.dir, Group: o.group, Key: key, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge,
+		BlockCacheBytes: int64(o.blockCacheMB) * mebibyte, QueuedTasks: int(o.queuedTasks), KeptTasks: int(o.keptTasks),
+	})
+	if err == nil {
+		server.Ready(node)
+		_, err = fmt.Fprintf(stdout, "brock alpha listens on http://%s\n", listener.Addr())
+	}
+	if err == nil {
+		logStart(node, o.dir, key)
+		select {
+		case err = <-served:
+		case <-ctx.Done():
+			glog.Infof("ending: %v", context.Cause(ctx))
+		}
+	}
+	drain, cancel := context.WithTimeout(context.Background(), o.drain)
+	defer cancel()
+	err = errors.Join(err, server.Shutdown(drain), <-served)
+	if node != nil {
+		err = errors.Join(err, node.Close())
+	}
+	return err
+}
+
+func logStart(node *worker.Node, dir string, key ee.Key) {
+	status := node.Status()
+	backups := "plain"
+	if !key.IsZero() {
+		backups = "encrypted with key " + key.ID()
+	}
+	glog.Infof("brock %s serves group %d from %s (database %s, commit %d); its backups are %s",
+		versionText(), status.Group, dir, status.DBID, status.MaxTs, backups)
+}
+
+// logToStderr sets glog up, whose flags are no flags of brock.
+func logToStderr() error {
+	return errors.Join(flag.CommandLine.Parse(nil), flag.Set("logtostderr", "true"))
+}

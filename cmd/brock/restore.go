@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/brockdb/brock/backup"
+	"github.com/brockdb/brock/backup/destination"
+	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/restore"
+	"github.com/brockdb/brock/worker"
+)
+
+// restoreOptions are the flags of brock restore.
+type restoreOptions struct {
+	dir             string
+	location        string
+	backupID        string
+	backupNum       int
+	key             keyFile
+	zero            string
+	forceZero       bool
+	ignoreFreeSpace bool
+	dryRun          bool
+	output          choice
+}
+
+func newRestore() *cobra.Command {
+	o := new(restoreOptions)
+	cmd := &cobra.Command{
+		Use:   "restore -p DIR -l URI",
+		Short: "Make database directories of a backup, offline",
+		Long: `Restores a series of backups, the full one and the incrementals on top of it, into
+new directories: DIR/p1 for group 1, DIR/p2 for group 2, and so on. Nothing that
+runs is touched, and a directory with content is refused.
+
+Everything that can be checked is checked first: manifests, their order, keys, that
+every object is there, free space. The plan goes to stderr. A restore that does not
+come to its end leaves nothing that looks finished.
+
+On stdout stand the version that was restored and the highest uid in use. An alpha
+that is started on the directory goes on above both by itself.`,
+		Example: `  brock restore -p restored -l /backups --force_zero=false
+  brock restore -p restored -l /backups --backup_num 2 --force_zero=false --dry_run`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd) },
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.dir, "postings", "p", "", "`DIR` in which p1, p2… are made")
+	addLocation(cmd, &o.location)
+	addBackup(cmd, &o.backupID, &o.backupNum, "the series begun last", "the newest")
+	o.key.add(flags)
+	flags.StringVarP(&o.zero, "zero", "z", "", "`ADDR` of a zero to tell about the restored version; not served by this version")
+	flags.BoolVar(&o.forceZero, "force_zero", true, "refuse to restore without a zero")
+	flags.BoolVar(&o.ignoreFreeSpace, "ignore_free_space", false, "restore although the disk may be too small")
+	flags.BoolVar(&o.dryRun, "dry_run", false, "check everything and print the plan, restore nothing")
+	addChoice(cmd, &o.output, "output", "form of the result", "text", "json")
+	require(cmd, "postings")
+	completeDirs(cmd, "postings")
+	completeNothing(cmd, "zero")
+	return cmd
+}
+
+// addLocation adds the flag that says where backups are.
+func addLocation(cmd *cobra.Command, location *string) {
+	cmd.Flags().StringVarP(location, "location", "l", "", "`URI` of the backups: an absolute path, or file:///path")
+	require(cmd, "location")
+	completeDirs(cmd, "location")
+}
+
+// addBackup adds the flags that choose among the backups at a location.
+func addBackup(cmd *cobra.Command, id *string, num *int, noID, noNum string) {
+	cmd.Flags().StringVar(id, "backup_id", "", "`ID` of the series; empty means "+noID)
+	cmd.Flags().IntVar(num, "backup_num", 0, "`NUMBER` of the last backup of the series to use; 0 means "+noNum)
+	completeNothing(cmd, "backup_id", "backup_num")
+}
+
+// checkZero does as Dgraph's restore: without a zero that could be told, the
+// operator has to say that this is meant.
+func (o *restoreOptions) checkZero() error {
+	const way = "restore with --force_zero=false: the alpha goes on above the restored version and uid by itself"
+	switch {
+	case o.zero != "":
+		return fault.New(fault.Usage, "tell the zero at "+o.zero, "this version of brock serves no cluster").
+			WithHint("leave -z away and %s", way)
+	case o.forceZero:
+		return fault.New(fault.Usage, "restore",
+			"No Zero address passed. Use the --force_zero option if you'd like to force the restore").WithHint("%s", way)
+	}
+	return nil
+}
+
+func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	if err := o.checkZero(); err != nil {
+		return err
+	}
+	key, err := o.key.read()
+	if err != nil {
+		return err
+	}
+	source, err := destination.Open(ctx, o.location, destination.Options{})
+	if err != nil {
+		return err
+	}
+	r := &restore.Restore{
+		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Key: key, Dir: o.dir,
+		NewSchema: worker.NewRestoreSchema, IgnoreFreeSpace: o.ignoreFreeSpace, Progress: new(backup.Progress),
+	}
+	plan, err := r.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return plan.Print(cmd.OutOrStdout())
+	}
+	if err := plan.Print(cmd.ErrOrStderr()); err != nil {
+		return err
+	}
+	stop := startMeter(cmd.ErrOrStderr(), "restore", ofProgress(r.Progress))
+	result, err := r.Execute(ctx, plan)
+	stop()
+	if err != nil {
+		return err
+	}
+	if err := o.print(cmd.OutOrStdout(), result); err != nil {
+		return err
+	}
+	return printNext(cmd.ErrOrStderr(), plan, result)
+}
+
+func (o *restoreOptions) print(w io.Writer, result *restore.Result) error {
+	if o.output.value == "json" {
+		return printJSON(w, result)
+	}
+	_, err := fmt.Fprintf(w, "Restore version: %d\nRestore max uid: %d\n", result.Version, result.MaxUID)
+	return err
+}
+
+// printNext says what to do with what was restored.
+func printNext(w io.Writer, plan *restore.Plan, result *restore.Result) error {
+	_, err := fmt.Fprintf(w, "%d records restored. Start an alpha on them:\n", result.Records)
+	for _, g := range plan.Groups {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "  brock alpha --group %d -p %s\n", g.Group, g.Target)
+		}
+	}
+	return err
+}
+
+// printJSON writes v indented, with a newline at its end.
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
