@@ -293,7 +293,7 @@ func (q *Queue) forget(ctx context.Context) error {
 	q.mu.Unlock()
 
 	for _, id := range gone {
-		if err := q.records.DeleteLocal(ctx, keyPrefix+id); err != nil {
+		if err := q.records.DeleteLocal(ctx, space, id); err != nil {
 			return fault.Wrap(err, "forget task %s", id)
 		}
 	}

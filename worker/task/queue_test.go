@@ -40,19 +40,19 @@ func (d *disk) write(change func()) error {
 	return nil
 }
 
-func (d *disk) PutLocal(_ context.Context, key string, value []byte) error {
-	return d.write(func() { d.values[key] = string(value) })
+func (d *disk) PutLocal(_ context.Context, space, key string, value []byte) error {
+	return d.write(func() { d.values[space+"/"+key] = string(value) })
 }
 
-func (d *disk) DeleteLocal(_ context.Context, key string) error {
-	return d.write(func() { delete(d.values, key) })
+func (d *disk) DeleteLocal(_ context.Context, space, key string) error {
+	return d.write(func() { delete(d.values, space+"/"+key) })
 }
 
-func (d *disk) ScanLocal(_ context.Context, prefix string, visit func(string, []byte) error) error {
+func (d *disk) ScanLocal(_ context.Context, space string, visit func(string, []byte) error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for key, value := range d.values {
-		if strings.HasPrefix(key, prefix) {
+		if key, ok := strings.CutPrefix(key, space+"/"); ok {
 			if err := visit(key, []byte(value)); err != nil {
 				return err
 			}
@@ -67,7 +67,7 @@ func (d *disk) status(t *testing.T, id string) Status {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var r record
-	if err := json.Unmarshal([]byte(d.values[keyPrefix+id]), &r); err != nil {
+	if err := json.Unmarshal([]byte(d.values[space+"/"+id]), &r); err != nil {
 		t.Fatalf("record of %s: %v", id, err)
 	}
 	return r.Status
@@ -450,7 +450,7 @@ func TestCrashPoints(t *testing.T) {
 
 func TestCorruptRecordIsAnError(t *testing.T) {
 	d := newDisk()
-	d.values[keyPrefix+"0x1"] = "{"
+	d.values[space+"/0x1"] = "{"
 	if _, err := Open(t.Context(), Options{Records: d}); !fault.Is(err, fault.Corrupt) {
 		t.Fatalf("%v", err)
 	}

@@ -11,17 +11,17 @@ import (
 	"github.com/brockdb/brock/backup/fault"
 )
 
-// Records keeps small records of this node. They are durable when PutLocal
-// returns.
+// Records keeps small records of this node, in named spaces. They are durable
+// when PutLocal returns.
 type Records interface {
-	PutLocal(ctx context.Context, key string, value []byte) error
-	DeleteLocal(ctx context.Context, key string) error
-	// ScanLocal calls visit for every record whose key begins with prefix.
-	ScanLocal(ctx context.Context, prefix string, visit func(key string, value []byte) error) error
+	PutLocal(ctx context.Context, space, key string, value []byte) error
+	DeleteLocal(ctx context.Context, space, key string) error
+	// ScanLocal calls visit for every record of a space. The value is visit's to keep.
+	ScanLocal(ctx context.Context, space string, visit func(key string, value []byte) error) error
 }
 
-// keyPrefix is in front of the id in a record's key.
-const keyPrefix = "task/"
+// space is where tasks are kept, by id.
+const space = "task"
 
 // record is a task as it is stored.
 type record struct {
@@ -60,14 +60,14 @@ func put(ctx context.Context, records Records, r record) error {
 	if err != nil {
 		return fault.Wrap(err, "encode task %s", r.ID)
 	}
-	return fault.Wrap(records.PutLocal(ctx, keyPrefix+r.ID, value), "record task %s", r.ID)
+	return fault.Wrap(records.PutLocal(ctx, space, r.ID, value), "record task %s", r.ID)
 }
 
 // load reads all records, oldest first. A task that was under way when the
 // process ended is stored as failed.
 func load(ctx context.Context, records Records, now time.Time) ([]record, error) {
 	var all []record
-	err := records.ScanLocal(ctx, keyPrefix, func(key string, value []byte) error {
+	err := records.ScanLocal(ctx, space, func(key string, value []byte) error {
 		var r record
 		if err := json.Unmarshal(value, &r); err != nil {
 			return fault.New(fault.Corrupt, "read task record "+key, "%w", err)

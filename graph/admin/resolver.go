@@ -1,0 +1,45 @@
+// Package admin is the schema behind /admin, which is Dgraph's: backups and
+// the tasks that make them.
+package admin
+
+import (
+	"context"
+
+	"github.com/brockdb/brock/worker"
+	"github.com/brockdb/brock/worker/task"
+)
+
+// Node is what the resolvers need of a node.
+type Node interface {
+	SubmitBackup(ctx context.Context, q worker.BackupRequest) (taskID string, err error)
+	ListBackups(ctx context.Context, q worker.ListRequest) (*worker.Listed, error)
+	Task(id string) (task.Task, error)
+	Tasks() []task.Task
+}
+
+// Resolver is the root of the schema. States tells the state of the servers.
+type Resolver struct {
+	Node   Node
+	States func() []*NodeState
+}
+
+// Query returns the resolver of queries.
+func (r *Resolver) Query() QueryResolver { return query{r} }
+
+// Mutation returns the resolver of mutations.
+func (r *Resolver) Mutation() MutationResolver { return mutation{r} }
+
+type mutation struct{ *Resolver }
+
+func (m mutation) Backup(ctx context.Context, input BackupInput) (*BackupPayload, error) {
+	id, err := m.Node.SubmitBackup(ctx, worker.BackupRequest{
+		Destination: input.Destination,
+		ForceFull:   input.ForceFull != nil && *input.ForceFull,
+		Credentials: credentials(input.AccessKey, input.SecretKey, input.SessionToken, input.Anonymous),
+	})
+	if err != nil {
+		return nil, err
+	}
+	message, code := "Backup queued with ID "+id, "Success"
+	return &BackupPayload{Response: &Response{Message: &message, Code: &code}, TaskID: &id}, nil
+}

@@ -1,0 +1,4 @@
+package graph
+
+//go:generate go -C .. tool gqlgen generate --config gqlgen.yml
+//go:generate go -C .. tool gqlgen generate --config graph/data.gqlgen.yml

@@ -1,0 +1,53 @@
+package graph
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// A client that stops in the middle of a request must not hold what the request
+// holds, a snapshot for instance. There is no limit on how long a request may
+// take, only on how long a client may neither send nor take anything.
+const clientTimeout = 2 * time.Minute
+
+// slowClients gives every read of a body and every write of an answer its time.
+func slowClients(next http.Handler, timeout time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = &patientBody{r.Body, control, timeout}
+		}
+		// net/http sets no write deadline anew for the next request.
+		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
+		next.ServeHTTP(&patientWriter{w, control, timeout}, r)
+	})
+}
+
+// patientBody moves the read deadline on before each read. A connection that
+// has no deadlines, such as a test's, is read without.
+type patientBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
+	return b.ReadCloser.Read(p)
+}
+
+// patientWriter does the same for writes.
+type patientWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+func (w *patientWriter) Write(p []byte) (int, error) {
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.timeout))
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController find the connection.
+func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

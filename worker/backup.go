@@ -1,0 +1,90 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/brockdb/brock/backup"
+	"github.com/brockdb/brock/backup/destination"
+	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/backup/manifest"
+	"github.com/brockdb/brock/worker/task"
+)
+
+// BackupRequest asks for a backup.
+type BackupRequest struct {
+	Destination string // URI
+	ForceFull   bool   // begin a new series
+	Credentials destination.Credentials
+}
+
+// BackupParams is what a backup task keeps of its request.
+type BackupParams struct {
+	Destination string `json:"destination"` // without secrets
+	ForceFull   bool   `json:"force_full"`
+}
+
+// BackupResult is what a backup task tells about the backup it made.
+type BackupResult struct {
+	BackupID  string `json:"backup_id"`
+	BackupNum int    `json:"backup_num"`
+	Path      string `json:"path"`
+	Type      string `json:"type"`
+	ReadTs    uint64 `json:"read_ts"`
+}
+
+// checkTimeout bounds what is looked at before a backup is queued: a mounted
+// file system whose server is gone answers never.
+const checkTimeout = time.Minute
+
+// SubmitBackup queues a backup and returns the task's id. What can be told
+// before it runs is an error now: a destination that brock cannot reach or
+// write, a series that the backup does not fit.
+func (n *Node) SubmitBackup(ctx context.Context, q BackupRequest) (taskID string, err error) {
+	b, err := n.newBackup(ctx, q, nil)
+	if err != nil {
+		return "", err
+	}
+	checking, cancel := context.WithTimeoutCause(ctx, checkTimeout,
+		fault.New(fault.Other, "check destination "+b.Destination.String(), "it did not answer within %v", checkTimeout))
+	defer cancel()
+	if err := b.Check(checking); err != nil {
+		if cause := context.Cause(checking); cause != nil && ctx.Err() == nil {
+			err = cause
+		}
+		return "", err
+	}
+	params := BackupParams{Destination: b.Destination.String(), ForceFull: q.ForceFull}
+	return n.tasks.Submit(ctx, task.Backup, params, func(ctx context.Context, p *backup.Progress) (any, error) {
+		m, err := n.BackupGroup(ctx, q, p)
+		if err != nil {
+			return nil, err
+		}
+		return BackupResult{
+			BackupID: m.BackupID, BackupNum: m.BackupNum, Path: m.Path, Type: m.Type, ReadTs: m.ReadTs,
+		}, nil
+	})
+}
+
+// BackupGroup backs up this node's group and returns the manifest. What a
+// backup of this database that died has left at the destination is removed
+// first.
+func (n *Node) BackupGroup(ctx context.Context, q BackupRequest, progress *backup.Progress) (*manifest.Manifest, error) {
+	b, err := n.newBackup(ctx, q, progress)
+	if err != nil {
+		return nil, err
+	}
+	return b.Run(ctx)
+}
+
+func (n *Node) newBackup(ctx context.Context, q BackupRequest, progress *backup.Progress) (*backup.Backup, error) {
+	d, err := destination.Open(ctx, q.Destination, destination.Options{Credentials: q.Credentials})
+	if err != nil {
+		return nil, err
+	}
+	return &backup.Backup{
+		Source: n.store.Source(), Destination: d, ForceFull: q.ForceFull, Key: n.options.Key,
+		Group: n.options.Group, Workers: n.options.BackupWorkers, Owner: n.options.Owner,
+		Progress: progress, Now: n.options.Now,
+	}, nil
+}

@@ -1,0 +1,272 @@
+package store
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/brockdb/brock/backup/fault"
+)
+
+const (
+	memTableBytes = 64 << 20
+	// Values from here on go to the value log; it is Badger's upper limit.
+	valueThreshold = 1 << 20
+)
+
+// Open opens the store in o.Dir and creates it when the directory is missing or
+// empty. The error is of kind Locked when another process has it open, Mixed
+// with a *GroupError when it belongs to another group, Usage when it is
+// something else than a brock store; then nothing in it was changed for good.
+func Open(o Options) (*Store, error) {
+	if o.Dir == "" || o.Group == 0 {
+		return nil, fault.New(fault.Usage, "open store", "a directory and a group of at least 1 are needed")
+	}
+	if err := prepareDir(o.Dir); err != nil {
+		return nil, fault.Wrap(err, "open store %s", o.Dir)
+	}
+	s := &Store{now: o.Now, closing: make(chan struct{}), queue: newQueue()}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = glogLogger{}
+	}
+	if o.reapDelay == 0 {
+		o.reapDelay = reapIdleDelay
+	}
+	if o.commit == nil {
+		o.commit = func(txn *badger.Txn, ts uint64) error { return txn.CommitAt(ts, nil) }
+	}
+	s.committer = &committer{
+		queue: s.queue, log: o.Logger, now: s.now, stats: &s.stats, done: make(chan struct{}),
+		collections: make(map[Ref]uint64),
+		commit:      o.commit,
+		reaper:      reaper{idleDelay: o.reapDelay, maintenance: &s.maintenance},
+	}
+	db, err := badger.OpenManaged(badgerOptions(o, s.committer))
+	if err != nil {
+		return nil, openError(o.Dir, err)
+	}
+	s.db, s.committer.db = db, db
+	s.committer.maxCount, s.committer.maxSmall = db.MaxBatchCount(), db.MaxBatchSize()
+	if err := s.load(o); err != nil {
+		return nil, errors.Join(err, fault.Wrap(db.Close(), "close store %s", o.Dir))
+	}
+	go s.committer.run()
+	return s, nil
+}
+
+// badgerOptions returns the options of the store. Block checksums are verified
+// when a block is read: verifying them when a table is opened would read the
+// whole store at every start.
+func badgerOptions(o Options, c *committer) badger.Options {
+	cache := o.BlockCacheBytes
+	if cache == 0 {
+		cache = defaultBlockCacheBytes
+	}
+	logger := badgerLogger{out: o.Logger, syncFailed: func(err error) { c.syncFailure.CompareAndSwap(nil, &err) }}
+	opts := badger.DefaultOptions(o.Dir).
+		WithSyncWrites(true).
+		WithDetectConflicts(false).
+		WithNumVersionsToKeep(1).
+		WithMemTableSize(memTableBytes).
+		WithValueThreshold(valueThreshold).
+		WithBlockCacheSize(cache).
+		WithChecksumVerificationMode(options.OnBlockRead).
+		WithVerifyValueChecksum(true).
+		WithLogger(logger)
+	if o.tune != nil {
+		o.tune(&opts)
+	}
+	return opts
+}
+
+// prepareDir makes the directory, or checks that what is there can be a store.
+func prepareDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeDir(dir)
+	}
+	if err != nil {
+		return err
+	}
+	var foreign string
+	for _, entry := range entries {
+		switch entry.Name() {
+		case badger.ManifestFilename:
+			return nil
+		case "LOCK", "MANIFEST-REWRITE", "lost+found": // a first start cut short; a file system's own
+		default:
+			foreign = entry.Name()
+		}
+	}
+	if foreign != "" {
+		return fault.New(fault.Usage, "use directory", "it is not empty and no Badger store: it has %s", foreign).
+			WithHint("name an empty directory, or one that does not exist")
+	}
+	return nil
+}
+
+// makeDir makes dir, durably.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
+// openError says in words what Badger found. It wraps its causes as text only.
+func openError(dir string, err error) error {
+	op := "open store " + dir
+	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		holder := "another process"
+		if pid, readErr := os.ReadFile(filepath.Join(dir, "LOCK")); readErr == nil {
+			if _, numErr := strconv.Atoi(strings.TrimSpace(string(pid))); numErr == nil {
+				holder = "process " + strings.TrimSpace(string(pid))
+			}
+		}
+		return fault.New(fault.Locked, op, "%s has it open", holder).WithHint("stop that one, or use another directory")
+	}
+	return fault.Wrap(err, "%s", op)
+}
+
+// load reads who the store is and where it stands, before anything can be
+// discarded: Badger discards nothing until it is told a timestamp.
+func (s *Store) load(o Options) error {
+	txn := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer txn.Discard()
+	r := reader{txn}
+	found, err := r.readMark(keyIdentity, &s.identity)
+	if err != nil {
+		return fault.Wrap(err, "open store %s", o.Dir)
+	}
+	if !found {
+		return s.create(r, o)
+	}
+	if err := s.identity.check(o.Dir, o.Group); err != nil {
+		return err
+	}
+	return fault.Wrap(s.loadState(r, o), "open store %s", o.Dir)
+}
+
+// create makes the identity of a store that has nothing in it.
+func (s *Store) create(r reader, o Options) error {
+	op := "open store " + o.Dir
+	err := r.scan(nil, nil, func(*badger.Item) error { return errEnd })
+	if errors.Is(err, errEnd) {
+		return fault.New(fault.Usage, op, "it is a Badger store, but not brock's").
+			WithHint("name an empty directory, or one that does not exist")
+	}
+	if err != nil {
+		return fault.Wrap(err, "%s", op)
+	}
+	s.identity = newIdentity(o.Group)
+	if err := s.loadState(r, o); err != nil {
+		return fault.Wrap(err, "%s", op)
+	}
+	mark, err := markRecord(keyIdentity, s.identity)
+	if err != nil {
+		return fault.Wrap(err, "%s", op)
+	}
+	g := s.committer.newGroup()
+	g.add(&plan{
+		proposal: newProposal(&prepared{}),
+		writes:   []write{{mark.Key, mark.Value}},
+		nextID:   g.nextID, maxUID: g.maxUID,
+	})
+	if err := s.committer.write(g); err != nil {
+		return fault.Wrap(err, "%s", op)
+	}
+	s.committer.takeOver(g)
+	return nil
+}
+
+// loadState fills the committer and the tracker. A commit ts is never used
+// twice: the newest version in the store is not enough to know the last one,
+// since compaction may have discarded the delete markers that carried it.
+func (s *Store) loadState(r reader, o Options) error {
+	c := s.committer
+	var commitMark uint64
+	if _, err := r.readMark(keyCommit, &commitMark); err != nil {
+		return err
+	}
+	if _, err := r.readMark(keyRestored, &s.restored); err != nil {
+		return err
+	}
+	c.lastTs = max(s.db.MaxVersion(), commitMark, s.restored.ReadTs)
+	age := o.PinMaxAge
+	if age == 0 {
+		age = defaultPinMaxAge
+	}
+	s.tracker = newTracker(c.lastTs, s.db.SetDiscardTs, age)
+	s.tracker.released = s.queue.ring
+	c.tracker = s.tracker
+	if err := s.loadCatalog(r); err != nil {
+		return err
+	}
+	if err := s.loadSeries(r); err != nil {
+		return err
+	}
+	if err := s.loadReaps(r); err != nil {
+		return err
+	}
+	s.tracker.publish(c.lastTs, nil) // only now: the pins are known
+	return nil
+}
+
+func (s *Store) loadCatalog(r reader) error {
+	c := s.committer
+	nextID, err := r.counter(counterNextID)
+	if err != nil {
+		return err
+	}
+	maxUID, err := r.counter(counterMaxUID)
+	if err != nil {
+		return err
+	}
+	c.nextID = max(nextID, 1)
+	c.maxUID = max(maxUID, s.restored.MaxUID)
+	c.uid.Store(c.maxUID)
+	return r.collections(catalogPrefix(), func(collection Collection) error {
+		c.collections[Ref{collection.Namespace, collection.Name}] = collection.ID
+		c.nextID = max(c.nextID, collection.ID+1)
+		return nil
+	})
+}
+
+func (s *Store) loadSeries(r reader) error {
+	return r.scanLocal(spaceSeries, func(id string, value []byte) error {
+		state, err := decodeSeries(id, value)
+		if err == nil {
+			s.tracker.series[id] = state
+		}
+		return err
+	})
+}
+
+func (s *Store) loadReaps(r reader) error {
+	var reaps []reap
+	err := r.scanLocal(spaceReap, func(key string, value []byte) error {
+		reap, err := decodeReap(key, value)
+		reaps = append(reaps, reap)
+		return err
+	})
+	slices.SortFunc(reaps, func(a, b reap) int { return cmp.Compare(a.dropped, b.dropped) })
+	s.committer.dropped(reaps)
+	return err
+}

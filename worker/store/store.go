@@ -1,0 +1,159 @@
+// Package store is the database of one group: a Badger store in managed mode,
+// its keyspace (docs/keyspace.md), and the one path by which it changes.
+//
+// Every change goes through Store.Propose to a single committer goroutine, and
+// every read through a View of one commit. The store itself keeps compaction
+// from discarding what open views and incremental backups still need.
+package store
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/brockdb/brock/backup/fault"
+)
+
+// Options says which store to open and how.
+type Options struct {
+	// Dir is the directory. A missing or empty one becomes a new store.
+	Dir string
+	// Group is the group whose records the store holds, 1 and up. A directory
+	// of another group is refused.
+	Group uint32
+	// BlockCacheBytes bounds the memory for decompressed blocks; 0 means 64 MiB.
+	BlockCacheBytes int64
+	// PinMaxAge is how long deletes are kept for a series of backups that is
+	// not extended; 0 means 7 days, a negative age means forever.
+	PinMaxAge time.Duration
+	// Logger receives warnings and errors; nil means glog.
+	Logger Logger
+	// Now is the clock for ages and marks; nil means time.Now.
+	Now func() time.Time
+
+	// Of tests: small memtables and the like; a delay instead of reapIdleDelay;
+	// a commit that blocks or fails.
+	tune      func(*badger.Options)
+	reapDelay time.Duration
+	commit    func(txn *badger.Txn, ts uint64) error
+}
+
+const (
+	defaultBlockCacheBytes = 64 << 20
+	defaultPinMaxAge       = 7 * 24 * time.Hour
+)
+
+// Store is an open store. Its methods may be called from many goroutines.
+type Store struct {
+	db        *badger.DB
+	queue     *queue
+	tracker   *tracker
+	committer *committer
+	identity  identity
+	restored  restoreMark
+	now       func() time.Time
+	stats     stats
+
+	maintenance sync.Mutex    // held by RewriteValueLog and while reaping
+	closing     chan struct{} // closed when Close begins
+	closeOnce   sync.Once
+	closeErr    error
+}
+
+// Close ends the store. Batches whose commit has not begun are refused, scans
+// are stopped, and it waits until every open View and backup snapshot is
+// closed. Closing twice returns the same error again.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.closing)
+		s.queue.close()
+		<-s.committer.done
+		s.tracker.shutdown()
+		s.maintenance.Lock() // forever: nothing is rewritten from now on
+		s.closeErr = fault.Wrap(s.db.Close(), "close store %s", s.db.Opts().Dir)
+	})
+	return s.closeErr
+}
+
+// ID returns the database id: 32 random hex digits made when the directory was
+// made, by Open or by a restore.
+func (s *Store) ID() string { return s.identity.DBID }
+
+// Group returns the group whose records the store holds.
+func (s *Store) Group() uint32 { return s.identity.Group }
+
+// MaxTs returns the newest acknowledged commit ts.
+func (s *Store) MaxTs() uint64 { return s.tracker.last() }
+
+// MaxUID returns the highest uid that was handed out.
+func (s *Store) MaxUID() uint64 { return s.committer.uid.Load() }
+
+// Stats returns what was done since Open.
+func (s *Store) Stats() Stats {
+	return Stats{s.stats.commits.Load(), s.stats.groups.Load(), s.stats.reaped.Load()}
+}
+
+// PutLocal stores one local record (see Batch.PutLocal).
+func (s *Store) PutLocal(ctx context.Context, space, key string, value []byte) error {
+	b := &Batch{}
+	b.PutLocal(space, key, value)
+	_, err := s.Propose(ctx, b)
+	return err
+}
+
+// DeleteLocal deletes one local record; deleting what does not exist is no error.
+func (s *Store) DeleteLocal(ctx context.Context, space, key string) error {
+	b := &Batch{}
+	b.DeleteLocal(space, key)
+	_, err := s.Propose(ctx, b)
+	return err
+}
+
+// ScanLocal calls fn for the local records of a space, in ascending order of
+// their keys, until fn returns an error, which ScanLocal returns. The value is
+// fn's to keep.
+func (s *Store) ScanLocal(ctx context.Context, space string, fn func(key string, value []byte) error) error {
+	if flaw := spaceFlaw(space); flaw != "" {
+		return fault.New(fault.Usage, "scan local records "+quote(space), "%s", flaw)
+	}
+	v, err := s.View()
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	op := "scan local records " + space
+	return v.reader.scanLocal(space, func(key string, value []byte) error {
+		if err := v.stopped(ctx, op); err != nil {
+			return err
+		}
+		return fn(key, value)
+	})
+}
+
+// discardRatio is the part of a value log file that must be garbage before the
+// rest is written anew: at a half, a large value is written twice on average.
+const discardRatio = 0.5
+
+// RewriteValueLog gives the space of deleted and overwritten values of 1 MiB
+// and more back to the file system, as far as compaction has found them. It
+// returns the number of files that were rewritten. Call it from time to time;
+// one that runs meanwhile makes it return at once.
+func (s *Store) RewriteValueLog(ctx context.Context) (files int, err error) {
+	if !s.maintenance.TryLock() {
+		return 0, nil
+	}
+	defer s.maintenance.Unlock()
+	for ctx.Err() == nil {
+		switch err := s.db.RunValueLogGC(discardRatio); {
+		case errors.Is(err, badger.ErrNoRewrite):
+			return files, nil
+		case err != nil:
+			return files, fault.Wrap(err, "rewrite value log")
+		}
+		files++
+	}
+	return files, fault.New(fault.Canceled, "rewrite value log", "%w", context.Cause(ctx))
+}
