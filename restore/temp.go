@@ -53,7 +53,7 @@ func newTemp(target string) (*tempDir, error) {
 	if err := checkTemp(t.path); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(t.path, 0o755); err != nil {
+	if err := os.MkdirAll(t.path, 0o700); err != nil {
 		return nil, fault.Wrap(err, "make directory %s", t.path)
 	}
 	marker := filepath.Join(t.path, markerFile)
