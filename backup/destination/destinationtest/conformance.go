@@ -44,7 +44,10 @@ func Run(t *testing.T, open func(t *testing.T) destination.Destination) {
 		{"debris", testDebris},
 		{"canceled", testCanceled},
 	} {
-		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // they wait for disks most of the time
+			test.run(t, open(t))
+		})
 	}
 }
 
