@@ -34,9 +34,10 @@ const (
 	manifestMagic   = "Bdgr"
 	manifestVersion = 8
 	lastLevel       = 6
-	// tableBytes is Badger's own table size at the last level: 2 MiB doubled
-	// for each of the levels 2 to 6.
-	tableBytes = 64 << 20
+	// maxTableBytes is Badger's own table size at the last level: 2 MiB doubled
+	// for each of the levels 2 to 6. Its builder sets aside twice as much.
+	maxTableBytes = 64 << 20
+	minTableBytes = 1 << 20
 )
 
 // knownBadger are the module versions whose MANIFEST and tables were checked.
@@ -58,7 +59,7 @@ var tablesKnown = sync.OnceValue(func() error {
 				return nil
 			}
 		}
-		return fmt.Errorf("Badger %s was not checked", dep.Version)
+		return fmt.Errorf("version %s of Badger was not checked", dep.Version)
 	}
 	return errors.New("the Badger version is not known")
 })
@@ -74,10 +75,11 @@ type tableSink struct {
 	changes []*pb.ManifestChange
 }
 
-func newTableSink(dir string) (sink, error) {
+// newTableSink returns a sink for at most rawBytes.
+func newTableSink(dir string, rawBytes int64) (sink, error) {
 	o := targetOptions(dir)
 	return &tableSink{dir: dir, opts: table.Options{
-		TableSize: tableBytes, BlockSize: o.BlockSize, BloomFalsePositive: o.BloomFalsePositive,
+		TableSize: uint64(min(max(rawBytes, minTableBytes), maxTableBytes)), BlockSize: o.BlockSize, BloomFalsePositive: o.BloomFalsePositive,
 		ChkMode: options.NoVerification, Compression: o.Compression, ZSTDCompressionLevel: o.ZSTDCompressionLevel,
 		AllocPool: z.NewAllocatorPool(tablePoolSize),
 	}}, nil

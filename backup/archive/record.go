@@ -35,8 +35,8 @@ const (
 	tagKey       = 1<<3 | 2
 	tagValue     = 2<<3 | 2
 	tagUserMeta  = 3<<3 | 2
-	tagVersion   = 4<<3 | 0
-	tagExpiresAt = 5<<3 | 0
+	tagVersion   = 4 << 3
+	tagExpiresAt = 5 << 3
 	tagMeta      = 6<<3 | 2
 	tagListKV    = 1<<3 | 2
 )

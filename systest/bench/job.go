@@ -101,7 +101,6 @@ type meter struct {
 	cpu     float64
 	result  figures
 	peak    atomic.Int64
-	base    int64
 	quit    chan struct{}
 	stopped chan struct{}
 }
