@@ -118,6 +118,17 @@ func contents(t testing.TB, v *View, namespace, collection string) map[string]st
 	return records
 }
 
+// now returns the records of a collection of the default namespace.
+func now(t testing.TB, s *Store, collection string) map[string]string {
+	t.Helper()
+	v, err := s.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	return contents(t, v, "", collection)
+}
+
 func wantKind(t testing.TB, err error, kind fault.Kind) {
 	t.Helper()
 	if !fault.Is(err, kind) {

@@ -117,9 +117,10 @@ func appendCompact(buf *bytes.Buffer, doc []byte, maxBytes int) error {
 	start := buf.Len()
 	if err := json.Compact(buf, doc); err != nil {
 		buf.Truncate(start)
+		// Compact does not say where; Unmarshal does.
 		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return fmt.Errorf("the value is not valid JSON: %w at byte %d", err, syntax.Offset)
+		if errors.As(json.Unmarshal(doc, new(json.RawMessage)), &syntax) {
+			return fmt.Errorf("the value is not valid JSON: %w at byte %d", syntax, syntax.Offset)
 		}
 		return fmt.Errorf("the value is not valid JSON: %w", err)
 	}

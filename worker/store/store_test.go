@@ -197,7 +197,7 @@ func TestViewStandsStill(t *testing.T) {
 	if got := contents(t, v, "", "c"); !maps.Equal(got, map[string]string{"a": "1", "b": "1"}) {
 		t.Errorf("the view now has %v", got)
 	}
-	if got := contents(t, openView(t, s), "", "c"); !maps.Equal(got, map[string]string{"a": "2", "n": "2"}) {
+	if got := now(t, s, "c"); !maps.Equal(got, map[string]string{"a": "2", "n": "2"}) {
 		t.Errorf("a new view has %v", got)
 	}
 	v.Close()
@@ -368,7 +368,7 @@ func TestValueLogSyncFailure(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no space left") || fault.HintOf(err) == "" {
 		t.Errorf("got %v", err)
 	}
-	if got := contents(t, openView(t, s), "", "c"); !maps.Equal(got, map[string]string{"before": "1"}) {
+	if got := now(t, s, "c"); !maps.Equal(got, map[string]string{"before": "1"}) {
 		t.Errorf("the batch is visible: %v", got)
 	}
 
@@ -400,7 +400,7 @@ func TestFailedCommitStopsWrites(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if got := contents(t, openView(t, s), "", "c"); !maps.Equal(got, map[string]string{"a": "1"}) {
+	if got := now(t, s, "c"); !maps.Equal(got, map[string]string{"a": "1"}) {
 		t.Errorf("reading after the failure: %v", got)
 	}
 	closeStore(t, s)
