@@ -16,6 +16,9 @@ func slowClients(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
+			// A copy: net/http must find its own body in the request it made, or it
+			// resets the connection under an answer that comes before the body's end.
+			r = r.WithContext(r.Context())
 			r.Body = &patientBody{r.Body, control, timeout}
 		}
 		// net/http sets no write deadline anew for the next request.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -63,7 +62,7 @@ func (o *dumpOptions) dump(ctx context.Context, cmd *cobra.Command, alpha *clien
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%d records of %s/%s, %s, as of commit %d\n",
+	say(cmd.ErrOrStderr(), "%d records of %s/%s, %s, as of commit %d\n",
 		dumped.Records, o.namespace, o.collection, byteCount(dumped.Bytes), dumped.ReadTs)
-	return err
+	return nil
 }

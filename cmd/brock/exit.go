@@ -36,8 +36,11 @@ func exitCode(err error) int {
 // printError writes an error for people: what cannot be done and why, then
 // what they can do about it.
 func printError(w io.Writer, err error) {
-	fmt.Fprintf(w, "error: %v\n", err)
+	say(w, "error: %v\n", err)
 	if hint := fault.HintOf(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		say(w, "hint: %s\n", hint)
 	}
 }
+
+// say writes a remark to stderr. When nobody listens there, nothing is lost.
+func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

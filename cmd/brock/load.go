@@ -51,8 +51,8 @@ func addAlpha(cmd *cobra.Command, alpha *string) {
 }
 
 func addCollection(cmd *cobra.Command, namespace, collection *string) {
-	cmd.Flags().StringVar(namespace, "namespace", "default", "`NAMESPACE` of the collection")
-	cmd.Flags().StringVarP(collection, "collection", "c", "", "`COLLECTION`, by its name")
+	cmd.Flags().StringVar(namespace, "namespace", "default", "`NAMESPACE` that the collection is in")
+	cmd.Flags().StringVarP(collection, "collection", "c", "", "name of the `COLLECTION`")
 	require(cmd, "collection")
 	completeNothing(cmd, "namespace", "collection")
 }

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -70,10 +70,10 @@ func (o *listOptions) run(ctx context.Context, cmd *cobra.Command) error {
 // printRemarks tells what an empty or a short list may be due to.
 func printRemarks(w io.Writer, source destination.Destination, l *backup.Listing) {
 	if len(l.Series) == 0 && len(l.Damaged) == 0 {
-		fmt.Fprintf(w, "there is no backup at %s\n", source)
+		say(w, "there is no backup at %s\n", source)
 	}
 	for _, folder := range l.Unfinished {
-		fmt.Fprintf(w, "%s is no backup: it has no manifest; one may be under way, or it failed\n", folder)
+		say(w, "%s is no backup: it has no manifest; one may be under way, or it failed\n", folder)
 	}
 }
 
@@ -91,17 +91,22 @@ func (o *listOptions) print(w io.Writer, all []*manifest.Manifest) error {
 	if o.output.value == "json" {
 		return printJSON(w, all)
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "BACKUP ID\tNUM\tTYPE\tTAKEN\tTOOK\tVERSION\tRECORDS\tRAW\tSTORED\tKEY\tPATH")
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	say(table, "BACKUP ID\tNUM\tTYPE\tTAKEN\tTOOK\tVERSION\tRECORDS\tRAW\tSTORED\tKEY\tPATH\n")
 	for _, m := range all {
 		key := m.KeyID
 		if !m.Encrypted {
 			key = "-"
 		}
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n",
+		say(table, "%s\t%d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n",
 			m.BackupID, m.BackupNum, m.Type, m.CreatedAt.UTC().Format(time.DateTime),
 			m.FinishedAt.Sub(m.CreatedAt).Round(time.Millisecond), m.ReadTs, m.Records,
 			byteCount(m.RawBytes), byteCount(m.StoredBytes), key, m.Path)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
 }

@@ -98,15 +98,15 @@ const clearLine = "\r\x1b[K"
 func (m *meter) show(elapsed time.Duration) {
 	now := m.view()
 	if m.width == nil {
-		fmt.Fprintf(m.out, "%s: %s\n", m.title, strings.Join(facts(now, elapsed), ", "))
+		say(m.out, "%s: %s\n", m.title, strings.Join(facts(now, elapsed), ", "))
 		return
 	}
-	fmt.Fprint(m.out, clearLine+bar(m.title, now, elapsed, m.width()))
+	say(m.out, "%s%s", clearLine, bar(m.title, now, elapsed, m.width()))
 }
 
 func (m *meter) clear() {
 	if m.width != nil {
-		fmt.Fprint(m.out, clearLine)
+		say(m.out, clearLine)
 	}
 }
 

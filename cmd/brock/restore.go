@@ -116,9 +116,7 @@ func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if o.dryRun {
 		return plan.Print(cmd.OutOrStdout())
 	}
-	if err := plan.Print(cmd.ErrOrStderr()); err != nil {
-		return err
-	}
+	_ = plan.Print(cmd.ErrOrStderr()) // as say does
 	stop := startMeter(cmd.ErrOrStderr(), "restore", ofProgress(r.Progress))
 	result, err := r.Execute(ctx, plan)
 	stop()
@@ -128,7 +126,8 @@ func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err := o.print(cmd.OutOrStdout(), result); err != nil {
 		return err
 	}
-	return printNext(cmd.ErrOrStderr(), plan, result)
+	printNext(cmd.ErrOrStderr(), plan, result)
+	return nil
 }
 
 func (o *restoreOptions) print(w io.Writer, result *restore.Result) error {
@@ -140,14 +139,11 @@ func (o *restoreOptions) print(w io.Writer, result *restore.Result) error {
 }
 
 // printNext says what to do with what was restored.
-func printNext(w io.Writer, plan *restore.Plan, result *restore.Result) error {
-	_, err := fmt.Fprintf(w, "%d records restored. Start an alpha on them:\n", result.Records)
+func printNext(w io.Writer, plan *restore.Plan, result *restore.Result) {
+	say(w, "%d records restored. Start an alpha on them:\n", result.Records)
 	for _, g := range plan.Groups {
-		if err == nil {
-			_, err = fmt.Fprintf(w, "  brock alpha --group %d -p %s\n", g.Group, g.Target)
-		}
+		say(w, "  brock alpha --group %d -p %s\n", g.Group, g.Target)
 	}
-	return err
 }
 
 // printJSON writes v indented, with a newline at its end.

@@ -29,8 +29,9 @@ type Loaded struct {
 // the error then. After an error r may still be read from for a moment.
 func (c *Client) Load(ctx context.Context, namespace, collection string, r io.Reader) (*Loaded, error) {
 	op := "load collection " + collection
-	source := &source{r: r}
-	body := bufio.NewReaderSize(source, 64<<10)
+	source := startSource(ctx, r)
+	defer source.stop()
+	body := bufio.NewReaderSize(source.out, 64<<10)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url("/load", target(namespace, collection)), body)
 	if err != nil {
 		return nil, fault.Wrap(err, "%s", op)
@@ -42,7 +43,7 @@ func (c *Client) Load(ctx context.Context, namespace, collection string, r io.Re
 	res, err := c.do(req)
 	if cause := source.failed.Load(); cause != nil {
 		if err == nil {
-			res.Body.Close() // only read
+			_ = res.Body.Close() // only read
 		}
 		return nil, fault.Wrap(fault.Wrap(*cause, "read the records"), "%s", op)
 	}
@@ -84,17 +85,42 @@ func loadError(op string, res *http.Response) error {
 		WithHint("%s", e.Hint)
 }
 
-// source remembers what made reading fail: the transport does not tell it apart
-// from a broken connection, and may go on reading after it has returned.
+// source passes a reader on, so that a Read of it that blocks, as one of a
+// terminal does, holds nobody up: net/http waits for the Read of a body even
+// when its request has been canceled. It remembers what made reading fail, which
+// net/http does not tell apart from a broken connection.
 type source struct {
-	r      io.Reader
+	out    *io.PipeReader
+	unhook func() bool
 	failed atomic.Pointer[error]
 }
 
-func (s *source) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
+func startSource(ctx context.Context, r io.Reader) *source {
+	out, in := io.Pipe()
+	s := &source{out: out}
+	s.unhook = context.AfterFunc(ctx, func() { _ = out.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.Copy(in, reading{r, &s.failed})
+		_ = in.CloseWithError(err) // nil is the end of the file
+	}()
+	return s
+}
+
+func (s *source) stop() {
+	s.unhook()
+	_ = s.out.Close() // never fails
+}
+
+// reading keeps the error of a Read that failed.
+type reading struct {
+	r      io.Reader
+	failed *atomic.Pointer[error]
+}
+
+func (r reading) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		s.failed.Store(&err)
+		r.failed.Store(&err)
 	}
 	return n, err
 }
