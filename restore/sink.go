@@ -42,20 +42,27 @@ const (
 	SinkTables
 )
 
-// targetCacheBytes is what Badger asks for with compression; writing reads little.
-const targetCacheBytes = 8 << 20
+const (
+	// targetCacheBytes is what Badger asks for with compression; writing reads little.
+	targetCacheBytes = 8 << 20
+	// targetMemTableBytes is the least that goes with Badger's value threshold;
+	// nothing is written through a memtable.
+	targetMemTableBytes = 8 << 20
+)
 
 // targetOptions are the options restored directories are written with. Any
 // options that open them later are fine, but for the at-rest key.
 func targetOptions(dir string) badger.Options {
 	return badger.DefaultOptions(dir).WithLogger(nil).WithMetricsEnabled(false).WithDetectConflicts(false).
+		WithMemTableSize(targetMemTableBytes).
 		WithBlockCacheSize(targetCacheBytes).WithIndexCacheSize(0).WithNumVersionsToKeep(1 << 30).WithCompactL0OnClose(false)
 }
 
 // newSink chooses and opens the sink for one group.
 func (r *Restore) newSink(dir string, g *GroupPlan) (sink, error) {
-	var largest int64
+	var largest, rawBytes int64
 	for _, m := range g.members {
+		rawBytes += m.manifest.Groups[g.Group].RawBytes
 		for i := range m.list.Parts {
 			largest = max(largest, m.list.Parts[i].LargestValue)
 		}
@@ -66,9 +73,9 @@ func (r *Restore) newSink(dir string, g *GroupPlan) (sink, error) {
 	fits := r.DB == nil && largest < targetOptions("").ValueThreshold
 	switch {
 	case r.Sink == SinkAuto && fits && tablesKnown() == nil:
-		return newTableSink(dir)
+		return newTableSink(dir, rawBytes)
 	case r.Sink == SinkTables && fits:
-		return newTableSink(dir)
+		return newTableSink(dir, rawBytes)
 	case r.Sink == SinkTables:
 		return nil, fault.New(fault.Usage, "write tables directly", "a value has %d bytes, or the target is an open database", largest).
 			WithHint("leave the sink to be chosen")
