@@ -85,24 +85,42 @@ func TestDumpWithGzip(t *testing.T) {
 	}
 }
 
+// loadLarge stores more than the buffers of a connection hold.
+func (a *alpha) loadLarge(collection string) {
+	a.Helper()
+	var text strings.Builder
+	for i := range 600 {
+		fmt.Fprintf(&text, "{\"key\":\"k%04d\",\"value\":\"%s\"}\n", i, strings.Repeat("v", 20_000))
+	}
+	if got := a.load(collection, strings.NewReader(text.String())); got.status != 200 {
+		a.Fatal(got.body)
+	}
+}
+
+// dialSmall connects with a small receive buffer.
+func (a *alpha) dialSmall(server *httptest.Server) net.Conn {
+	a.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
+	if err == nil {
+		err = conn.(*net.TCPConn).SetReadBuffer(16 << 10)
+	}
+	if err != nil {
+		a.Fatal(err)
+	}
+	return conn
+}
+
 // TestBrokenDump ends the store in the middle of a dump: the client must see
 // that the transfer broke off.
 func TestBrokenDump(t *testing.T) {
 	a := newAlpha(t)
-	value := `"` + strings.Repeat("v", 100_000) + `"`
-	var text strings.Builder
-	for i := range 600 {
-		fmt.Fprintf(&text, "{\"key\":\"k%04d\",\"value\":%s}\n", i, value)
-	}
-	if got := a.load("c", strings.NewReader(text.String())); got.status != 200 {
-		t.Fatal(got.body)
-	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.http.URL+"/dump?collection=c", nil)
-	if err != nil {
+	a.loadLarge("c")
+	conn := a.dialSmall(a.http)
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /dump?collection=c HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Accept-Encoding", "identity") // compressed, all of it fits into the buffers
-	res, err := http.DefaultClient.Do(req)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,13 +146,7 @@ func TestBrokenDump(t *testing.T) {
 // request ends, and with it the snapshot it holds.
 func TestClientThatStops(t *testing.T) {
 	a := newAlpha(t)
-	var text strings.Builder
-	for i := range 400 {
-		fmt.Fprintf(&text, "{\"key\":\"k%04d\",\"value\":\"%s\"}\n", i, strings.Repeat("v", 100_000))
-	}
-	if got := a.load("c", strings.NewReader(text.String())); got.status != 200 {
-		t.Fatal(got.body)
-	}
+	a.loadLarge("c")
 	ended := make(chan string, 2)
 	impatient := httptest.NewServer(slowClients(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -148,10 +160,7 @@ func TestClientThatStops(t *testing.T) {
 		"GET /dump?collection=c HTTP/1.1\r\nHost: x\r\n\r\n",
 		"POST /load?collection=d HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{\"value\":1}\n{\"val",
 	} {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(impatient.URL, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		conn := a.dialSmall(impatient)
 		defer conn.Close()
 		if _, err := io.WriteString(conn, request); err != nil {
 			t.Fatal(err)

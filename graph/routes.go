@@ -116,7 +116,11 @@ var errNotReady error = fault.New(fault.Other, "answer", "the alpha is still ope
 // only lets one method through; with GET, HEAD as well.
 func only(method string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
+		asked := r.Method
+		if asked == http.MethodHead {
+			asked = http.MethodGet
+		}
+		if asked != method {
 			w.Header().Set("Allow", method)
 			refuse(w, http.StatusMethodNotAllowed,
 				fault.New(fault.Usage, "answer", "the method of %s is %s", r.URL.Path, method))

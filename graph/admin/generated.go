@@ -1810,10 +1810,10 @@ func (ec *executionContext) _Query_tasks(ctx context.Context, field graphql.Coll
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*TaskPayload) graphql.Marshaler {
-			return ec.marshalNTaskPayload2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayloadᚄ(ctx, selections, v)
+			return ec.marshalOTaskPayload2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayloadᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_tasks(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4225,16 +4225,13 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 		case "tasks":
 			field := field
 
-			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+			innerFunc := func(ctx context.Context, _ *graphql.FieldSet) (res graphql.Marshaler) {
 				defer func() {
 					if r := recover(); r != nil {
 						ec.Error(ctx, ec.Recover(ctx, r))
 					}
 				}()
 				res = ec._Query_tasks(ctx, field)
-				if res == graphql.Null {
-					atomic.AddUint32(&fs.Invalids, 1)
-				}
 				return res
 			}
 
@@ -5058,22 +5055,6 @@ func (ec *executionContext) marshalNTaskKind2githubᚗcomᚋbrockdbᚋbrockᚋgr
 	return v
 }
 
-func (ec *executionContext) marshalNTaskPayload2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayloadᚄ(ctx context.Context, sel ast.SelectionSet, v []*TaskPayload) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
-		fc := graphql.GetFieldContext(ctx)
-		fc.Result = &v[i]
-		return ec.marshalNTaskPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayload(ctx, sel, v[i])
-	})
-
-	for _, e := range ret {
-		if e == graphql.Null {
-			return graphql.Null
-		}
-	}
-
-	return ret
-}
-
 func (ec *executionContext) marshalNTaskPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayload(ctx context.Context, sel ast.SelectionSet, v *TaskPayload) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -5395,6 +5376,25 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	_ = ctx
 	res := graphql.MarshalString(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOTaskPayload2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayloadᚄ(ctx context.Context, sel ast.SelectionSet, v []*TaskPayload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNTaskPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayload(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) marshalOTaskPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayload(ctx context.Context, sel ast.SelectionSet, v *TaskPayload) graphql.Marshaler {

@@ -762,10 +762,10 @@ func (ec *executionContext) _Mutation_createCollection(ctx context.Context, fiel
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *CommitPayload) graphql.Marshaler {
-			return ec.marshalNCommitPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCommitPayload(ctx, selections, v)
+			return ec.marshalOCommitPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCommitPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createCollection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -806,10 +806,10 @@ func (ec *executionContext) _Mutation_dropCollection(ctx context.Context, field 
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *CommitPayload) graphql.Marshaler {
-			return ec.marshalNCommitPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCommitPayload(ctx, selections, v)
+			return ec.marshalOCommitPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCommitPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_dropCollection(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -850,10 +850,10 @@ func (ec *executionContext) _Mutation_put(ctx context.Context, field graphql.Col
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *PutPayload) graphql.Marshaler {
-			return ec.marshalNPutPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐPutPayload(ctx, selections, v)
+			return ec.marshalOPutPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐPutPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_put(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -894,10 +894,10 @@ func (ec *executionContext) _Mutation_remove(ctx context.Context, field graphql.
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *CommitPayload) graphql.Marshaler {
-			return ec.marshalNCommitPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCommitPayload(ctx, selections, v)
+			return ec.marshalOCommitPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCommitPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_remove(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -983,10 +983,10 @@ func (ec *executionContext) _Query_namespaces(ctx context.Context, field graphql
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
-			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+			return ec.marshalOString2ᚕstringᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_namespaces(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1007,10 +1007,10 @@ func (ec *executionContext) _Query_collections(ctx context.Context, field graphq
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*Collection) graphql.Marshaler {
-			return ec.marshalNCollection2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollectionᚄ(ctx, selections, v)
+			return ec.marshalOCollection2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollectionᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_collections(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1095,10 +1095,10 @@ func (ec *executionContext) _Query_records(ctx context.Context, field graphql.Co
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *RecordPage) graphql.Marshaler {
-			return ec.marshalNRecordPage2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐRecordPage(ctx, selections, v)
+			return ec.marshalORecordPage2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐRecordPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_records(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2760,30 +2760,18 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createCollection(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
-			}
 		case "dropCollection":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_dropCollection(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
-			}
 		case "put":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_put(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
-			}
 		case "remove":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_remove(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
-			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -2873,16 +2861,13 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 		case "namespaces":
 			field := field
 
-			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+			innerFunc := func(ctx context.Context, _ *graphql.FieldSet) (res graphql.Marshaler) {
 				defer func() {
 					if r := recover(); r != nil {
 						ec.Error(ctx, ec.Recover(ctx, r))
 					}
 				}()
 				res = ec._Query_namespaces(ctx, field)
-				if res == graphql.Null {
-					atomic.AddUint32(&fs.Invalids, 1)
-				}
 				return res
 			}
 
@@ -2895,16 +2880,13 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 		case "collections":
 			field := field
 
-			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+			innerFunc := func(ctx context.Context, _ *graphql.FieldSet) (res graphql.Marshaler) {
 				defer func() {
 					if r := recover(); r != nil {
 						ec.Error(ctx, ec.Recover(ctx, r))
 					}
 				}()
 				res = ec._Query_collections(ctx, field)
-				if res == graphql.Null {
-					atomic.AddUint32(&fs.Invalids, 1)
-				}
 				return res
 			}
 
@@ -2936,16 +2918,13 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 		case "records":
 			field := field
 
-			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+			innerFunc := func(ctx context.Context, _ *graphql.FieldSet) (res graphql.Marshaler) {
 				defer func() {
 					if r := recover(); r != nil {
 						ec.Error(ctx, ec.Recover(ctx, r))
 					}
 				}()
 				res = ec._Query_records(ctx, field)
-				if res == graphql.Null {
-					atomic.AddUint32(&fs.Invalids, 1)
-				}
 				return res
 			}
 
@@ -3429,22 +3408,6 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 	return res
 }
 
-func (ec *executionContext) marshalNCollection2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollectionᚄ(ctx context.Context, sel ast.SelectionSet, v []*Collection) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
-		fc := graphql.GetFieldContext(ctx)
-		fc.Result = &v[i]
-		return ec.marshalNCollection2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollection(ctx, sel, v[i])
-	})
-
-	for _, e := range ret {
-		if e == graphql.Null {
-			return graphql.Null
-		}
-	}
-
-	return ret
-}
-
 func (ec *executionContext) marshalNCollection2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollection(ctx context.Context, sel ast.SelectionSet, v *Collection) graphql.Marshaler {
 	if v == nil {
 		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
@@ -3453,20 +3416,6 @@ func (ec *executionContext) marshalNCollection2ᚖgithubᚗcomᚋbrockdbᚋbrock
 		return graphql.Null
 	}
 	return ec._Collection(ctx, sel, v)
-}
-
-func (ec *executionContext) marshalNCommitPayload2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCommitPayload(ctx context.Context, sel ast.SelectionSet, v CommitPayload) graphql.Marshaler {
-	return ec._CommitPayload(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNCommitPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCommitPayload(ctx context.Context, sel ast.SelectionSet, v *CommitPayload) graphql.Marshaler {
-	if v == nil {
-		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
-			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
-		}
-		return graphql.Null
-	}
-	return ec._CommitPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNCreateCollectionInput2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCreateCollectionInput(ctx context.Context, v any) (CreateCollectionInput, error) {
@@ -3532,20 +3481,6 @@ func (ec *executionContext) unmarshalNPutInput2githubᚗcomᚋbrockdbᚋbrockᚋ
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNPutPayload2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐPutPayload(ctx context.Context, sel ast.SelectionSet, v PutPayload) graphql.Marshaler {
-	return ec._PutPayload(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNPutPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐPutPayload(ctx context.Context, sel ast.SelectionSet, v *PutPayload) graphql.Marshaler {
-	if v == nil {
-		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
-			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
-		}
-		return graphql.Null
-	}
-	return ec._PutPayload(ctx, sel, v)
-}
-
 func (ec *executionContext) unmarshalNPutRecord2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐPutRecordᚄ(ctx context.Context, v any) ([]*PutRecord, error) {
 	var vSlice []any
 	vSlice = graphql.CoerceList(v)
@@ -3590,20 +3525,6 @@ func (ec *executionContext) marshalNRecord2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋg
 		return graphql.Null
 	}
 	return ec._Record(ctx, sel, v)
-}
-
-func (ec *executionContext) marshalNRecordPage2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐRecordPage(ctx context.Context, sel ast.SelectionSet, v RecordPage) graphql.Marshaler {
-	return ec._RecordPage(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNRecordPage2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐRecordPage(ctx context.Context, sel ast.SelectionSet, v *RecordPage) graphql.Marshaler {
-	if v == nil {
-		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
-			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
-		}
-		return graphql.Null
-	}
-	return ec._RecordPage(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNRemoveInput2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐRemoveInput(ctx context.Context, v any) (RemoveInput, error) {
@@ -3844,6 +3765,32 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	return res
 }
 
+func (ec *executionContext) marshalOCollection2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollectionᚄ(ctx context.Context, sel ast.SelectionSet, v []*Collection) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNCollection2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollection(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOCommitPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCommitPayload(ctx context.Context, sel ast.SelectionSet, v *CommitPayload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CommitPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOJSON2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋjsontextᚐValue(ctx context.Context, v any) (jsontext.Value, error) {
 	if v == nil {
 		return nil, nil
@@ -3860,11 +3807,61 @@ func (ec *executionContext) marshalOJSON2githubᚗcomᚋbrockdbᚋbrockᚋgraph�
 	return v
 }
 
+func (ec *executionContext) marshalOPutPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐPutPayload(ctx context.Context, sel ast.SelectionSet, v *PutPayload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._PutPayload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalORecord2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐRecord(ctx context.Context, sel ast.SelectionSet, v *Record) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Record(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalORecordPage2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐRecordPage(ctx context.Context, sel ast.SelectionSet, v *RecordPage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._RecordPage(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var vSlice []any
+	vSlice = graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {

@@ -42,9 +42,10 @@ func (q query) Collections(ctx context.Context, namespace string) ([]*Collection
 		return nil, err
 	}
 	defer view.Close()
-	if namespace == allNamespaces {
-		namespace = ""
-	} else if namespace == "" {
+	switch namespace {
+	case allNamespaces:
+		namespace = "" // of all, to the view
+	case "":
 		namespace = store.DefaultNamespace
 	}
 	found, err := view.Collections(namespace)

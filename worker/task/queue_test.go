@@ -202,10 +202,9 @@ func TestFailures(t *testing.T) {
 		{"panic with a value", func(context.Context, *backup.Progress) (any, error) { panic("secret") },
 			"cannot finish task: it panicked: string", "this is a bug in brock; the alpha's log has the details"},
 		{"runtime panic", func(context.Context, *backup.Progress) (any, error) {
-			var m map[string]int
-			m["x"] = 1
-			return nil, nil
-		}, "cannot finish task: it panicked: assignment to entry in nil map", "this is a bug in brock; the alpha's log has the details"},
+			var none []int
+			return none[len(none)], nil
+		}, "cannot finish task: it panicked: runtime error: index out of range [0] with length 0", "this is a bug in brock; the alpha's log has the details"},
 		{"a result that is no JSON", func(context.Context, *backup.Progress) (any, error) { return func() {}, nil },
 			"json: unsupported type: func()", ""},
 	}
