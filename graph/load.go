@@ -17,9 +17,9 @@ import (
 	"github.com/brockdb/brock/worker/store"
 )
 
-// A batch of /load is full when it reaches either.
+// A batch of /load is full when it reaches either. Each costs an fsync.
 const (
-	batchRecords = 2_000
+	batchRecords = 10_000
 	batchBytes   = 4 << 20
 )
 
@@ -59,7 +59,7 @@ func (s *Server) load(node *worker.Node) http.Handler {
 			refuse(w, status, err)
 			return
 		}
-		l := newLoader(r.Context(), node, target)
+		l := newLoader(r.Context(), node, target, s.batchRecords)
 		line, err := l.read(newLines(body, s.options.LoadLineBytes))
 		if err != nil {
 			answerFailure(w, l, line, err)
@@ -171,6 +171,7 @@ type loader struct {
 	ctx    context.Context
 	node   *worker.Node
 	target store.Ref
+	most   int // records of a batch
 
 	filled chan *loadBatch // to the committer; holds none: at most two batches exist
 	failed chan struct{}   // closed when a commit failed
@@ -190,8 +191,8 @@ type loadBatch struct {
 	first int64  // line
 }
 
-func newLoader(ctx context.Context, node *worker.Node, target store.Ref) *loader {
-	return &loader{ctx: ctx, node: node, target: target,
+func newLoader(ctx context.Context, node *worker.Node, target store.Ref, batchRecords int) *loader {
+	return &loader{ctx: ctx, node: node, target: target, most: batchRecords,
 		filled: make(chan *loadBatch), failed: make(chan struct{}), ended: make(chan struct{})}
 }
 
@@ -225,7 +226,7 @@ func (l *loader) fill(in *lines) (line int64, err error) {
 			l.hand(b) // what was good before the bad line
 			return in.number, l.lineError(in.number, err)
 		}
-		if len(b.Puts) == batchRecords || len(b.text) >= batchBytes {
+		if len(b.Puts) == l.most || len(b.text) >= batchBytes {
 			if !l.hand(b) {
 				return 0, nil // the committer has the error
 			}

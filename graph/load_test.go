@@ -56,7 +56,8 @@ func zipped(t *testing.T, text string) []byte {
 
 func TestLoadAndDump(t *testing.T) {
 	a := newAlpha(t)
-	text := numbered(5_001)
+	a.server.batchRecords = smallBatch
+	text := numbered(1_001)
 	twoMembers := append(zipped(t, text[:len(text)/2]), zipped(t, text[len(text)/2:])...)
 	for name, request := range map[string]struct {
 		body   []byte
@@ -76,7 +77,7 @@ func TestLoadAndDump(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.body), &done); err != nil || got.status != http.StatusOK {
 			t.Fatalf("%s: %d %s", name, got.status, got.body)
 		}
-		if done.Records != 5_001 || done.Batches != 3 || done.CommitTs == 0 || done.Bytes != int64(len(text)-5_001) {
+		if done.Records != 1_001 || done.Batches != 3 || done.CommitTs == 0 || done.Bytes != int64(len(text)-1_001) {
 			t.Errorf("%s: %s", name, got.body)
 		}
 		if dumped := a.dump(name); dumped != text {
@@ -104,10 +105,14 @@ func TestLoadInAnotherOrder(t *testing.T) {
 	}
 }
 
+// smallBatch is how many records a batch has in tests.
+const smallBatch = 500
+
 // TestBadLineAtEveryPosition puts a bad line everywhere in a small body, and
 // around the borders of batches in a large one.
 func TestBadLineAtEveryPosition(t *testing.T) {
 	a := newAlpha(t)
+	a.server.batchRecords = smallBatch
 	check := func(total, bad int) {
 		t.Helper()
 		lines := strings.SplitAfter(numbered(total), "\n")[:total]
@@ -130,8 +135,8 @@ func TestBadLineAtEveryPosition(t *testing.T) {
 	for bad := range 6 {
 		check(5, bad)
 	}
-	for _, bad := range []int{batchRecords - 1, batchRecords, batchRecords + 1, 2*batchRecords - 1, 2 * batchRecords, 2*batchRecords + 7} {
-		check(2*batchRecords+10, bad)
+	for _, bad := range []int{smallBatch - 1, smallBatch, smallBatch + 1, 2*smallBatch - 1, 2 * smallBatch, 2*smallBatch + 7} {
+		check(2*smallBatch+10, bad)
 	}
 }
 
@@ -213,6 +218,7 @@ func TestRefusedLoads(t *testing.T) {
 // line that was cut is not.
 func TestBrokenBodies(t *testing.T) {
 	a := newAlpha(t)
+	a.server.batchRecords = smallBatch
 	lines := strings.SplitAfter(numbered(2_500), "\n")[:2_500]
 	text := strings.Join(lines, "")
 	packed := zipped(t, text)
@@ -263,10 +269,11 @@ func TestBrokenBodies(t *testing.T) {
 // TestLoadTellsOfAStoreThatEnds closes the node in the middle of a load.
 func TestLoadTellsOfAStoreThatEnds(t *testing.T) {
 	a := newAlpha(t)
+	a.server.batchRecords = smallBatch
 	reader, writer := io.Pipe()
 	answers := make(chan answer, 1)
 	go func() { answers <- a.load("c", reader) }()
-	if _, err := io.WriteString(writer, numbered(batchRecords)); err != nil {
+	if _, err := io.WriteString(writer, numbered(smallBatch)); err != nil {
 		t.Fatal(err)
 	}
 	for a.get("/dump?collection=c").status != http.StatusOK { // the first batch is stored
@@ -275,7 +282,7 @@ func TestLoadTellsOfAStoreThatEnds(t *testing.T) {
 	if err := a.node.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := io.WriteString(writer, numbered(3*batchRecords))
+	_, err := io.WriteString(writer, numbered(3*smallBatch))
 	if err == nil {
 		err = writer.Close()
 	}
@@ -283,8 +290,8 @@ func TestLoadTellsOfAStoreThatEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := <-answers
-	if want := fmt.Sprintf(`{"error":{"line":%d,"reason":"cannot store the %d records from line %d on: `, batchRecords+1, batchRecords, batchRecords+1); got.status != http.StatusServiceUnavailable ||
-		!strings.HasPrefix(got.body, want) || !strings.Contains(got.body, fmt.Sprintf(`"stored":%d,`, batchRecords)) {
+	if want := fmt.Sprintf(`{"error":{"line":%d,"reason":"cannot store the %d records from line %d on: `, smallBatch+1, smallBatch, smallBatch+1); got.status != http.StatusServiceUnavailable ||
+		!strings.HasPrefix(got.body, want) || !strings.Contains(got.body, fmt.Sprintf(`"stored":%d,`, smallBatch)) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 }

@@ -43,6 +43,8 @@ type Server struct {
 	ready   atomic.Pointer[service]
 	ending  atomic.Bool
 	address atomic.Pointer[string]
+
+	batchRecords int // of /load; tests have small ones
 }
 
 const (
@@ -68,7 +70,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	o.AuthToken = "" // access keeps its hash
-	s := &Server{options: o, access: access}
+	s := &Server{options: o, access: access, batchRecords: batchRecords}
 	s.routes = s.newRoutes()
 	s.http = &http.Server{
 		Handler:           s.routes,
