@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/brockdb/brock/backup/fault"
@@ -87,17 +88,19 @@ type Object struct {
 	SHA256 string `json:"sha256"` // of the stored bytes, hex
 }
 
-// macTailLen is the length of the end of an encrypted backup's manifest:
-// `,\n  "mac": "` + 64 hex digits + `"\n}\n`. The MAC is over all bytes before.
+// A manifest ends in a seal over all bytes before it:
+// `,\n  "mac": "` + 64 hex digits + `"\n}\n` when the backup is encrypted, else
+// the same with "sha256". The MAC proves who wrote it; the SHA-256 only that no
+// byte has changed since, max_uid and collection names among them.
 const (
-	macHead    = ",\n  \"mac\": \""
-	macFoot    = "\"\n}\n"
-	plainFoot  = "\n}\n"
-	macTailLen = len(macHead) + 2*ee.MACSize + len(macFoot)
+	macHead   = ",\n  \"mac\": \""
+	sumHead   = ",\n  \"sha256\": \""
+	sealFoot  = "\"\n}\n"
+	plainFoot = "\n}\n"
+	sealHex   = 2 * ee.MACSize // of both
 )
 
-// Encode returns the file's bytes; with a key they end in the MAC. The manifest
-// must be valid.
+// Encode returns the file's bytes. The manifest must be valid.
 func (m *Manifest) Encode(key ee.Key) ([]byte, error) {
 	op := "encode manifest " + m.Path
 	if m.Encrypted == key.IsZero() || m.KeyID != key.ID() {
@@ -110,11 +113,11 @@ func (m *Manifest) Encode(key ee.Key) ([]byte, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "%s", op)
 	}
-	data = append(data, '\n')
-	if !key.IsZero() {
-		data = bytes.TrimSuffix(data, []byte(plainFoot))
-		mac := key.MAC(data)
-		data = fmt.Appendf(data, "%s%s%s", macHead, hex.EncodeToString(mac), macFoot)
+	data = bytes.TrimSuffix(append(data, '\n'), []byte(plainFoot))
+	if key.IsZero() {
+		data = fmt.Appendf(data, "%s%s%s", sumHead, Digest(data), sealFoot)
+	} else {
+		data = fmt.Appendf(data, "%s%s%s", macHead, hex.EncodeToString(key.MAC(data)), sealFoot)
 	}
 	if len(data) > MaxBytes {
 		return nil, fault.New(fault.Other, op, "it would have %d bytes; the limit is %d", len(data), MaxBytes)
@@ -152,25 +155,37 @@ func Decode(data []byte, folder string) (*Manifest, error) {
 	if m.Path != folder {
 		return corrupt("it says that it belongs to folder %q", m.Path)
 	}
-	if _, _, err := splitMAC(data); m.Encrypted && err != nil {
+	if err := m.checkSeal(data); err != nil {
 		return corrupt("%w", err)
 	}
 	return m, nil
 }
 
-// splitMAC cuts an encrypted backup's manifest into what is authenticated and
-// the MAC.
-func splitMAC(data []byte) (body, mac []byte, err error) {
-	at := len(data) - macTailLen
-	if at < 0 || !bytes.HasPrefix(data[at:], []byte(macHead)) || !bytes.HasSuffix(data, []byte(macFoot)) {
-		return nil, nil, fmt.Errorf("it is of an encrypted backup and does not end in a MAC")
+// checkSeal checks the seal as far as that can be done without the key.
+func (m *Manifest) checkSeal(data []byte) error {
+	if m.Encrypted {
+		_, _, err := splitSeal(data, macHead)
+		return err
 	}
-	digits := string(data[at+len(macHead) : len(data)-len(macFoot)])
-	mac, err = hex.DecodeString(digits)
-	if err != nil || hex.EncodeToString(mac) != digits {
-		return nil, nil, fmt.Errorf("its MAC is not 64 lower-case hexadecimal digits")
+	body, sum, err := splitSeal(data, sumHead)
+	if err == nil && hex.EncodeToString(sum) != Digest(body) {
+		err = fmt.Errorf("it was altered: its SHA-256 is wrong")
 	}
-	return data[:at], mac, nil
+	return err
+}
+
+// splitSeal cuts a manifest into what is sealed and the seal.
+func splitSeal(data []byte, head string) (body, seal []byte, err error) {
+	at := len(data) - len(head) - sealHex - len(sealFoot)
+	if at < 0 || !bytes.HasPrefix(data[at:], []byte(head)) || !bytes.HasSuffix(data, []byte(sealFoot)) {
+		return nil, nil, fmt.Errorf("it does not end in the seal %s", strings.Trim(head, ",\n: \""))
+	}
+	digits := string(data[at+len(head) : len(data)-len(sealFoot)])
+	seal, err = hex.DecodeString(digits)
+	if err != nil || hex.EncodeToString(seal) != digits {
+		return nil, nil, fmt.Errorf("its seal is not 64 lower-case hexadecimal digits")
+	}
+	return data[:at], seal, nil
 }
 
 // CheckKey tells whether key is the one this backup was made with, by its key
@@ -191,7 +206,7 @@ func (m *Manifest) CheckKey(data []byte, key ee.Key) error {
 		return fault.New(fault.WrongKey, op, "it is encrypted with key %s, the key given is %s", m.KeyID, key.ID()).
 			WithHint("give the key that this series was made with")
 	}
-	body, mac, err := splitMAC(data)
+	body, mac, err := splitSeal(data, macHead)
 	if err != nil {
 		return fault.New(fault.Corrupt, op, "%w", err)
 	}
