@@ -3,6 +3,7 @@ package graph
 import (
 	"bufio"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -174,5 +175,39 @@ func TestClientThatStops(t *testing.T) {
 	}
 	if dumped := a.dump("d"); dumped != "{\"key\":\"0x1\",\"value\":1}\n" {
 		t.Errorf("of the load is stored: %s", dumped)
+	}
+}
+
+// TestSlowHandler takes longer than a client may: that is not the client's fault.
+func TestSlowHandler(t *testing.T) {
+	const timeout = 20 * time.Millisecond
+	server := httptest.NewServer(slowClients(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Error(err)
+		}
+		if n, err := r.Body.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) { // as decoders do
+			t.Errorf("after the end: %d, %v", n, err)
+		}
+		for range 3 {
+			select {
+			case <-time.After(3 * timeout):
+			case <-r.Context().Done():
+				t.Error("the request was canceled")
+			}
+			if _, err := io.WriteString(w, "part "); err != nil {
+				t.Error(err)
+			}
+		}
+	}), timeout))
+	defer server.Close()
+	for range 2 { // on one connection
+		res, err := http.Post(server.URL, "text/plain", strings.NewReader("body"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		if err := errors.Join(err, res.Body.Close()); err != nil || string(text) != "part part part " {
+			t.Errorf("%q, %v", text, err)
+		}
 	}
 }

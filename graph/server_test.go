@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -181,6 +182,26 @@ func TestExamplesRun(t *testing.T) {
 			if got := a.query(path, query); got.status != http.StatusOK || strings.Contains(got.body, `"errors"`) {
 				t.Errorf("%s: %s", example.Query, got.body)
 			}
+		}
+	}
+}
+
+// TestDocumentedExamples runs the GraphQL of docs/api.md, in its order.
+func TestDocumentedExamples(t *testing.T) {
+	a := newAlpha(t)
+	text, err := os.ReadFile("../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("(?s)```graphql\n# POST (/[a-z]+)\n(.*?)```").FindAllStringSubmatch(string(text), -1)
+	if len(found) < 7 || len(found) != strings.Count(string(text), "```graphql") {
+		t.Fatalf("%d examples name their path", len(found))
+	}
+	backups := t.TempDir()
+	for _, example := range found {
+		query := strings.ReplaceAll(example[2], "/tmp/brock-backups", backups)
+		if got := a.query(example[1], query); got.status != http.StatusOK || strings.Contains(got.body, `"errors"`) {
+			t.Errorf("%s: %s", example[2], got.body)
 		}
 	}
 }

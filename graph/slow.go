@@ -21,14 +21,17 @@ func slowClients(next http.Handler, timeout time.Duration) http.Handler {
 			r = r.WithContext(r.Context())
 			r.Body = &patientBody{r.Body, control, timeout}
 		}
-		// net/http sets no write deadline anew for the next request.
-		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
+		// What net/http itself writes, before and after the handler, has its time too.
+		allow := func() { _ = control.SetWriteDeadline(time.Now().Add(timeout)) }
+		allow()
+		defer allow()
 		next.ServeHTTP(&patientWriter{w, control, timeout}, r)
 	})
 }
 
-// patientBody moves the read deadline on before each read. A connection that
-// has no deadlines, such as a test's, is read without.
+// patientBody moves the read deadline on before each read, and takes it away
+// when all is read: from then on net/http itself reads, to see whether the client
+// is there, and would take the deadline for its leaving. A connection that has no deadlines, such as a test's, is read without.
 type patientBody struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -37,7 +40,11 @@ type patientBody struct {
 
 func (b *patientBody) Read(p []byte) (int, error) {
 	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
-	return b.ReadCloser.Read(p)
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // patientWriter does the same for writes.
