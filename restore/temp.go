@@ -12,9 +12,11 @@ import (
 
 const (
 	tempSuffix = ".tmp"
-	// markerFile is in every temporary directory from its first moment, and is
-	// the last thing removed before the rename. Only a directory that has it
-	// is ever deleted.
+	// markerFile is in every temporary directory from its first moment until it
+	// is renamed. Only a directory that has it is ever deleted: a restore that
+	// dies in its last step must leave one that the next restore may clear. One
+	// that dies right after the rename leaves the file in a whole database,
+	// where it does no harm.
 	markerFile = "BROCK_RESTORE_IN_PROGRESS"
 )
 
@@ -90,16 +92,15 @@ func (t *tempDir) clear() error {
 
 // publish makes the directory the target, durably.
 func (t *tempDir) publish() error {
-	err := os.Remove(filepath.Join(t.path, markerFile))
-	err = errors.Join(err, t.marker.Close())
-	if err == nil {
-		err = syncDir(t.path)
-	}
+	err := syncDir(t.path)
 	if err == nil {
 		err = removeEmpty(t.target)
 	}
 	if err == nil {
-		err = os.Rename(t.path, t.target)
+		err = renameLocked(t.marker, t.path, t.target)
+	}
+	if err == nil {
+		err = os.Remove(filepath.Join(t.target, markerFile))
 	}
 	if err == nil {
 		err = syncDir(filepath.Dir(t.target))
