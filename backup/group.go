@@ -46,7 +46,15 @@ func RunGroup(ctx context.Context, q GroupRequest) (*manifest.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	ranges, rawBytes := cutRanges(q.Snapshot.DB, q.Workers)
+	var ranges []keyRange
+	var rawBytes int64
+	err = guarded(q.Snapshot.DB, func() string { return "cut the database into key ranges" }, func() error {
+		ranges, rawBytes = cutRanges(q.Snapshot.DB, q.Workers)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	if q.Since == 0 {
 		q.Progress.Expect(rawBytes)
 	}

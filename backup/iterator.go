@@ -88,7 +88,11 @@ func (l *badgerLayout) meta(item *badger.Item) byte {
 
 // iteratorErr returns the error that ended one of the tables below it early.
 func (l *badgerLayout) iteratorErr(it *badger.Iterator) error {
-	return l.walk(reflect.ValueOf(it).Elem().FieldByIndex(l.root).Elem())
+	root := reflect.ValueOf(it).Elem().FieldByIndex(l.root)
+	if root.IsNil() {
+		return nil // an empty database, opened read-only
+	}
+	return l.walk(root.Elem())
 }
 
 func (l *badgerLayout) walk(v reflect.Value) error {
@@ -116,6 +120,12 @@ func (l *badgerLayout) walk(v reflect.Value) error {
 	return fmt.Errorf("iterator of unknown type %v", v.Type())
 }
 
+// isEnd reports whether err is what a table's iterator says at its end: io.EOF
+// itself. A block beyond the end of a short file is an error that wraps io.EOF.
+func isEnd(err error) bool {
+	return err == io.EOF //nolint:errorlint // see above
+}
+
 // tableError returns what ended the iteration of a table unless it was its end.
 func (l *badgerLayout) tableError(v reflect.Value) error {
 	field := v.Elem().FieldByIndex(l.tableErr)
@@ -124,7 +134,7 @@ func (l *badgerLayout) tableError(v reflect.Value) error {
 	}
 	// The field is unexported, so its value can be had through its address only.
 	err := *(*error)(unsafe.Pointer(field.UnsafeAddr()))
-	if errors.Is(err, io.EOF) {
+	if isEnd(err) {
 		return nil
 	}
 	t := *(**table.Table)(unsafe.Pointer(v.Elem().FieldByIndex(l.table).UnsafeAddr()))

@@ -18,18 +18,30 @@ import (
 // DB.SetDiscardTs: the source holds it back to what the next incremental needs.
 // What it holds back it knows in memory only: after a restart the next backup
 // is a full.
+//
+// DB.DropPrefix and DB.DropAll leave no delete markers. After one, take the next
+// backup with ForceFull, or the dropped keys come back on restore; do not run
+// one during a backup. BanNamespace is noticed: the next backup is a full.
 type ManagedSource struct {
 	db   *badger.DB
 	opts ManagedOptions
 
 	mu      sync.Mutex
-	wanted  uint64 // what the program asked for
-	applied uint64 // what the database was told
-	open    map[*Snapshot]struct{}
+	wanted  uint64                  // what the program asked for
+	applied uint64                  // what the database was told
+	open    map[*Snapshot]int       // and the namespaces banned when it was opened
 	pins    map[string]*managedPins // by destination
 }
 
-type managedPins struct{ committed, pending *Head }
+type managedPins struct {
+	committed, pending *managedPin
+	extended           *managedPin // what Extendable said yes to last
+}
+
+type managedPin struct {
+	Head
+	bans int
+}
 
 // ManagedOptions tell a ManagedSource about its program.
 type ManagedOptions struct {
@@ -58,7 +70,10 @@ func Managed(db *badger.DB, opts ManagedOptions) (*ManagedSource, error) {
 	if raw, err := hex.DecodeString(opts.Identity); err != nil || len(raw) != 16 || hex.EncodeToString(raw) != opts.Identity {
 		return nil, fault.New(fault.Usage, "back up a managed database", "ManagedOptions.Identity is not 32 lower-case hex digits")
 	}
-	return &ManagedSource{db: db, opts: opts, open: make(map[*Snapshot]struct{}), pins: make(map[string]*managedPins)}, nil
+	if !isManaged(db) {
+		return nil, fault.New(fault.Usage, "back up a managed database", "it was not opened with badger.OpenManaged").WithHint("use Unmanaged for it")
+	}
+	return &ManagedSource{db: db, opts: opts, open: make(map[*Snapshot]int), pins: make(map[string]*managedPins)}, nil
 }
 
 // SetDiscardTs takes the place of DB.SetDiscardTs: versions below ts are not
@@ -77,9 +92,9 @@ func (s *ManagedSource) apply() {
 		ts = min(ts, snap.ReadTs)
 	}
 	for _, p := range s.pins {
-		for _, head := range []*Head{p.committed, p.pending} {
-			if head != nil {
-				ts = min(ts, head.ReadTs)
+		for _, pin := range []*managedPin{p.committed, p.pending} {
+			if pin != nil {
+				ts = min(ts, pin.ReadTs)
 			}
 		}
 	}
@@ -92,36 +107,56 @@ func (s *ManagedSource) apply() {
 // Identity implements Source.
 func (s *ManagedSource) Identity() string { return s.opts.Identity }
 
-// Begin implements Source.
+// Begin implements Source. While it looks for a timestamp, no more is discarded:
+// another commit could finish in between and raise the discard timestamp.
 func (s *ManagedSource) Begin(ctx context.Context) (*Snapshot, error) {
-	readTs := uint64(0)
-	if s.opts.Marker != nil {
-		ts, err := s.opts.Marker(ctx)
-		if err != nil {
-			return nil, fault.Wrap(err, "commit the marker record")
-		}
-		readTs = ts
+	snap := s.register()
+	err := guarded(s.db, func() string { return "read the database" }, func() error { return s.begin(ctx, snap) })
+	if err != nil {
+		s.unregister(snap)
+		return nil, err
+	}
+	return snap, nil
+}
+
+// register holds the discard timestamp where it is.
+func (s *ManagedSource) register() *Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap := &Snapshot{DB: s.db, ReadTs: s.applied}
+	s.open[snap] = len(s.db.BannedNamespaces())
+	return snap
+}
+
+func (s *ManagedSource) unregister(snap *Snapshot) {
+	if snap.Txn != nil {
+		discard(snap.Txn)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.open, snap)
+	s.apply()
+}
+
+func (s *ManagedSource) begin(ctx context.Context, snap *Snapshot) (err error) {
+	readTs := uint64(0)
+	if s.opts.Marker != nil {
+		if readTs, err = s.opts.Marker(ctx); err != nil {
+			return fault.Wrap(err, "commit the marker record")
+		}
+	}
 	if readTs == 0 {
 		readTs = s.opts.ReadTs()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if readTs == 0 || readTs < s.applied {
-		return nil, fault.New(fault.Usage, "open a snapshot", "its timestamp %d is below the discard timestamp %d", readTs, s.applied).
+		return fault.New(fault.Usage, "read the database", "the snapshot's timestamp %d is 0 or below the discard timestamp %d", readTs, s.applied).
 			WithHint("ReadTs must not return 0 nor less than what SetDiscardTs was given")
 	}
-	txn := s.db.NewTransactionAt(readTs, false)
-	snap := &Snapshot{DB: s.db, Txn: txn, ReadTs: readTs}
-	s.open[snap] = struct{}{}
-	snap.Close = sync.OnceFunc(func() {
-		txn.Discard()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.open, snap)
-		s.apply()
-	})
-	return snap, nil
+	snap.ReadTs, snap.Txn = readTs, s.db.NewTransactionAt(readTs, false)
+	snap.Close = sync.OnceFunc(func() { s.unregister(snap) })
+	return nil
 }
 
 // Extendable implements Source.
@@ -129,25 +164,38 @@ func (s *ManagedSource) Extendable(_ context.Context, head Head) (string, error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pins[head.Destination]
-	switch {
-	case p == nil:
-		return "the process has restarted since the last backup here (or this is its first), and deletes made in between cannot be seen any more", nil
-	case p.committed != nil && p.committed.Digest == head.Digest, p.pending != nil && p.pending.Digest == head.Digest:
+	if p == nil {
+		return restartedReason, nil
+	}
+	for _, pin := range []*managedPin{p.committed, p.pending} {
+		if pin == nil || pin.Digest != head.Digest {
+			continue
+		}
+		if pin.bans != len(s.db.BannedNamespaces()) {
+			return bannedReason, nil
+		}
+		p.extended = pin
 		return "", nil
 	}
-	return "the newest backup here was not made by this process", nil
+	return foreignReason, nil
 }
 
 // Prepare implements Source.
-func (s *ManagedSource) Prepare(_ context.Context, _ *Snapshot, head Head) error {
+func (s *ManagedSource) Prepare(_ context.Context, snap *Snapshot, head Head) error {
+	const op = "keep deletes visible"
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pins[head.Destination]
-	if p == nil {
+	switch {
+	case head.BackupNum > 1 && (p == nil || p.extended == nil):
+		return fault.New(fault.Other, op, "Forget was called during the backup").WithHint("run the backup again")
+	case head.BackupNum > 1 && p.extended.bans != len(s.db.BannedNamespaces()):
+		return fault.New(fault.Other, op, "a namespace was banned during the backup").WithHint("run the backup again")
+	case p == nil:
 		p = new(managedPins)
 		s.pins[head.Destination] = p
 	}
-	p.pending = &head
+	p.pending = &managedPin{head, s.open[snap]}
 	return nil
 }
 
@@ -157,9 +205,9 @@ func (s *ManagedSource) Committed(_ context.Context, head Head) error {
 	defer s.mu.Unlock()
 	p := s.pins[head.Destination]
 	if p == nil || p.pending == nil || p.pending.Digest != head.Digest {
-		return fault.New(fault.Other, "record backup", "it was not prepared")
+		return fault.New(fault.Other, "record backup", "it was not prepared, or Forget was called meanwhile")
 	}
-	p.committed, p.pending = &head, nil
+	p.committed, p.pending, p.extended = p.pending, nil, nil
 	s.apply()
 	return nil
 }

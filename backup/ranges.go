@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -9,6 +10,14 @@ import (
 
 // keyRange is [left, right); nil means unbounded.
 type keyRange struct{ left, right []byte }
+
+// String returns the range in hex, for errors.
+func (r keyRange) String() string {
+	if len(r.right) == 0 {
+		return fmt.Sprintf("from key '%x' on", clip(r.left))
+	}
+	return fmt.Sprintf("from key '%x' up to '%x'", clip(r.left), clip(r.right))
+}
 
 const (
 	minRangeBytes = 16 << 20

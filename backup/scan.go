@@ -3,8 +3,8 @@ package backup
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
-	"runtime/debug"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -37,30 +37,24 @@ type emit func(rec *archive.Record, newKey bool) error
 // for). A deleted or expired key is a delete marker in an incremental, and
 // nothing in a full.
 //
-// Whatever cannot be read is an error: Badger's panics on damaged blocks and
-// faults on a truncated mapped file are caught here.
-func (s *scanner) scan(r keyRange, out emit) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fault.New(fault.Corrupt, fmt.Sprintf("read the database at key %x", clip(s.prev)), "%.500v", p).
-				WithHint("the source database is damaged; no backup was made")
+// Whatever cannot be read is an error.
+func (s *scanner) scan(r keyRange, out emit) error {
+	s.prev = s.prev[:0]
+	op := func() string { return fmt.Sprintf("read the database after key %x", clip(s.prev)) }
+	return guarded(s.snap.DB, op, func() error {
+		it := s.snap.Txn.NewIterator(badger.IteratorOptions{AllVersions: true, SinceTs: s.since})
+		defer it.Close()
+		if err := s.walk(it, r, out); err != nil {
+			return err
 		}
-	}()
-	it := s.snap.Txn.NewIterator(badger.IteratorOptions{AllVersions: true, SinceTs: s.since})
-	defer it.Close()
-	if err := s.walk(it, r, out); err != nil {
-		return err
-	}
-	if err := s.layout.iteratorErr(it); err != nil {
-		return fault.New(fault.Corrupt, fmt.Sprintf("read the database between keys %x and %x", clip(r.left), clip(r.right)), "%w", err).
-			WithHint("the source database is damaged; no backup was made")
-	}
-	return nil
+		if err := s.layout.iteratorErr(it); err != nil {
+			return fault.New(fault.Corrupt, "read the database "+r.String(), "%w", err).WithHint(damagedHint)
+		}
+		return nil
+	})
 }
 
 func (s *scanner) walk(it *badger.Iterator, r keyRange, out emit) error {
-	s.prev = s.prev[:0]
 	done := false // nothing older of this key counts
 	emitted := false
 	for count := 0; ; count++ {
@@ -153,20 +147,35 @@ func (s *scanner) value(item *badger.Item, newKey bool, out emit) error {
 // checkValue finds what Badger does not report: it logs a failed read of the
 // value log and returns no value and no error.
 func checkValue(item *badger.Item, v []byte, pointer bool) error {
-	// For a value in the value log ValueSize assumes a header of 6 bytes; it
-	// has between 5 and 22.
-	const headerSlack = 16
-	diff := int64(len(v)) - item.ValueSize()
-	switch {
-	case pointer && v == nil:
-	case pointer && (diff > headerSlack || diff < -headerSlack):
-	case !pointer && diff != 0:
-	default:
+	want := item.ValueSize()
+	if pointer {
+		want = valueLogSize(want, len(item.Key()), item.ExpiresAt())
+	}
+	if int64(len(v)) == want && (!pointer || v != nil) {
 		return nil
 	}
 	return fault.New(fault.Corrupt, fmt.Sprintf("read the value of key %x version %d", clip(item.Key()), item.Version()),
-		"the database returned %d bytes where about %d are stored", len(v), item.ValueSize()).
+		"the database returned %d bytes where %d are stored", len(v), want).
 		WithHint("its value log is damaged or a file of it is missing; no backup was made")
+}
+
+// valueLogSize returns the length of a value in the value log. Item.ValueSize
+// assumes that the entry's header there has 6 bytes. It has two, then the
+// lengths of the key with its 8-byte version and of the value, and the expiry,
+// as varints.
+func valueLogSize(assumed int64, keyBytes int, expiresAt uint64) int64 {
+	rest := assumed + 6 - 2 - uvarintBytes(uint64(keyBytes)+8) - uvarintBytes(expiresAt)
+	for n := int64(1); n < binary.MaxVarintLen64; n++ {
+		if size := rest - n; size >= 0 && uvarintBytes(uint64(size)) == n {
+			return size
+		}
+	}
+	return -1
+}
+
+func uvarintBytes(v uint64) int64 {
+	var b [binary.MaxVarintLen64]byte
+	return int64(binary.PutUvarint(b[:], v))
 }
 
 // clip shortens a key for an error message.

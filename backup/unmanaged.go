@@ -1,9 +1,11 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
+	"reflect"
 	"sync"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -25,70 +27,136 @@ var (
 // Deletes are kept visible by read transactions that it holds open, from each
 // backup's snapshot until the next one at the same destination is stored. They
 // live as long as the process: after a restart the next backup is a full.
-// While one is open, Badger also keeps overwritten versions.
+// While one is open, Badger keeps overwritten versions too and, unless conflict
+// detection is off, what every transaction since has written: see Forget.
 //
-// DB.DropPrefix and DB.DropAll leave no delete markers. After one, take the
-// next backup with ForceFull, or the dropped keys come back on restore.
+// DB.DropPrefix leaves no delete markers. After one, take the next backup with
+// ForceFull, or the dropped keys come back on restore; do not run one during a
+// backup. DropAll and BanNamespace are noticed: the next backup is a full.
 type UnmanagedSource struct {
 	db *badger.DB
 	id string
 
-	mu   sync.Mutex
-	pins map[string]*unmanagedPins // by destination
+	mu     sync.Mutex
+	closed bool
+	pins   map[string]*unmanagedPins // by destination
+	bans   map[*badger.Txn]int       // namespaces banned when a snapshot was opened
 }
 
 // unmanagedPins are the transactions held for one destination.
-type unmanagedPins struct{ committed, pending *unmanagedPin }
+type unmanagedPins struct {
+	committed, pending *unmanagedPin
+	extended           *unmanagedPin // what Extendable said yes to last
+}
 
 type unmanagedPin struct {
 	digest string
 	txn    *badger.Txn
+	oracle uintptr // the transaction's
+	bans   int
 }
 
-func (p *unmanagedPin) release() {
-	if p != nil {
-		p.txn.Discard()
+// release ends the transaction. When the database was emptied and filled again
+// by a StreamWriter, Badger has replaced what counts transactions, and would end
+// the process over one that it does not know.
+func (p *unmanagedPin) release(db *badger.DB) {
+	if p != nil && p.oracle == oracleOf(db) {
+		discard(p.txn)
 	}
+}
+
+func oracleOf(db *badger.DB) uintptr {
+	orc := reflect.ValueOf(db).Elem().FieldByName("orc")
+	if !orc.IsValid() || orc.Kind() != reflect.Pointer {
+		return 0
+	}
+	return orc.Pointer()
 }
 
 // Unmanaged returns a Source for db, which must stay open until it is closed.
 // It stores a random identity under the key "!brock!id" unless there is one;
 // backups commit a marker under "!brock!marker".
 func Unmanaged(db *badger.DB) (*UnmanagedSource, error) {
-	s := &UnmanagedSource{db: db, pins: make(map[string]*unmanagedPins)}
+	const op = "back up an unmanaged database"
+	switch {
+	case isManaged(db):
+		return nil, fault.New(fault.Usage, op, "it was opened with badger.OpenManaged").WithHint("use Managed for it")
+	case db.Opts().ReadOnly:
+		return nil, fault.New(fault.Usage, op, "it was opened read-only, and a backup stores the database's identity and a marker in it").
+			WithHint("open it for writing, or with badger.OpenManaged and use Managed")
+	}
+	s := &UnmanagedSource{db: db, pins: make(map[string]*unmanagedPins), bans: make(map[*badger.Txn]int)}
 	err := db.Update(func(txn *badger.Txn) error {
-		item, err := txn.Get(identityKey)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			s.id = randomHex(16)
-			return txn.Set(identityKey, []byte(s.id))
+		id, err := storedIdentity(txn)
+		if err == nil && id == "" {
+			id = randomHex(16)
+			err = txn.Set(identityKey, []byte(id))
 		}
-		if err != nil {
-			return err
-		}
-		id, err := item.ValueCopy(nil)
-		s.id = string(id)
+		s.id = id
 		return err
 	})
 	if err != nil {
 		return nil, fault.Wrap(err, "read or store the identity of the database")
 	}
-	if raw, err := hex.DecodeString(s.id); err != nil || len(raw) != 16 {
+	if raw, err := hex.DecodeString(s.id); err != nil || len(raw) != 16 || hex.EncodeToString(raw) != s.id {
 		return nil, fault.New(fault.Corrupt, "use the identity of the database", "the value of key %q is malformed", identityKey).
 			WithHint("delete that key; the next backup is then a full")
 	}
 	return s, nil
 }
 
+// storedIdentity returns what is stored as the identity, "" for nothing.
+func storedIdentity(txn *badger.Txn) (string, error) {
+	item, err := txn.Get(identityKey)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	id, err := item.ValueCopy(nil)
+	return string(id), err
+}
+
+// isManaged finds out what kind db is. Badger can only be asked by using it
+// wrongly: that panics.
+func isManaged(db *badger.DB) (managed bool) {
+	defer func() {
+		if recover() != nil {
+			managed = false
+		}
+	}()
+	db.NewTransactionAt(1, false).Discard()
+	return true
+}
+
 // Close releases the transactions that keep deletes visible. The next backup
-// of the database, through another Source, is a full.
+// of the database, through another Source, is a full. A backup that runs fails.
 func (s *UnmanagedSource) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.pins {
-		p.committed.release()
-		p.pending.release()
+	s.closed = true
+	for destination := range s.pins {
+		s.forget(destination)
 	}
-	clear(s.pins)
+}
+
+// Forget lets go what was kept for the next incremental at a destination (its
+// canonical URI): the next backup there is a full. A program that writes much
+// and backs up seldom may want it after every backup: measured with conflict
+// detection on, a held transaction costs CONFLICTCOST.
+func (s *UnmanagedSource) Forget(destination string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(destination)
+}
+
+func (s *UnmanagedSource) forget(destination string) {
+	if p := s.pins[destination]; p != nil {
+		p.committed.release(s.db)
+		p.pending.release(s.db)
+		delete(s.pins, destination)
+	}
 }
 
 // Identity implements Source.
@@ -99,58 +167,157 @@ func (s *UnmanagedSource) Begin(ctx context.Context) (*Snapshot, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(markerKey, nil) })
-	if err != nil {
-		return nil, fault.Wrap(err, "commit the marker record")
-	}
-	txn := s.db.NewTransaction(false)
-	snap := &Snapshot{DB: s.db, Txn: txn, ReadTs: txn.ReadTs(), Skip: [][]byte{reservedPrefix}}
-	snap.Close = func() {
+	var snap *Snapshot
+	err := guarded(s.db, func() string { return "read the database" }, func() error {
+		if err := s.mark(); err != nil {
+			return fault.Wrap(err, "commit the marker record")
+		}
+		bans := len(s.db.BannedNamespaces())
+		txn := s.db.NewTransaction(false)
+		if err := checkReserved(txn); err != nil {
+			discard(txn)
+			return err
+		}
+		snap = &Snapshot{DB: s.db, Txn: txn, ReadTs: txn.ReadTs(), Skip: [][]byte{reservedPrefix}}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if !s.holds(txn) {
-			txn.Discard()
+		s.bans[txn] = bans
+		return nil
+	})
+	if err != nil {
+		if snap != nil {
+			discard(snap.Txn)
 		}
+		return nil, err
 	}
+	snap.Close = func() { s.closeSnapshot(snap.Txn) }
 	return snap, nil
 }
 
-func (s *UnmanagedSource) holds(txn *badger.Txn) bool {
-	for _, p := range s.pins {
-		if p.committed != nil && p.committed.txn == txn || p.pending != nil && p.pending.txn == txn {
-			return true
+// mark commits the marker. A database that was emptied gets its identity back,
+// and nothing that was held before counts.
+func (s *UnmanagedSource) mark() error {
+	emptied := false
+	err := s.db.Update(func(txn *badger.Txn) error {
+		id, err := storedIdentity(txn)
+		if err != nil {
+			return err
+		}
+		if emptied = id != s.id; emptied {
+			if err := txn.Set(identityKey, []byte(s.id)); err != nil {
+				return err
+			}
+		}
+		return txn.Set(markerKey, nil)
+	})
+	if err != nil || !emptied {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for destination := range s.pins {
+		s.forget(destination)
+	}
+	return nil
+}
+
+// checkReserved refuses keys of the program's under the reserved prefix: they
+// would not be in the backup.
+func checkReserved(txn *badger.Txn) error {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: reservedPrefix})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		key := it.Item().Key()
+		if !bytes.Equal(key, identityKey) && !bytes.Equal(key, markerKey) {
+			return fault.New(fault.Usage, "back up the database", "the key %.80q begins with %q, which is reserved and never backed up", key, reservedPrefix).
+				WithHint("give that record another key")
 		}
 	}
-	return false
+	return nil
+}
+
+func (s *UnmanagedSource) closeSnapshot(txn *badger.Txn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.bans, txn)
+	for _, p := range s.pins {
+		if p.committed != nil && p.committed.txn == txn || p.pending != nil && p.pending.txn == txn {
+			return
+		}
+	}
+	discard(txn)
 }
 
 // Extendable implements Source.
 func (s *UnmanagedSource) Extendable(_ context.Context, head Head) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.pins[head.Destination]
-	switch {
-	case p == nil:
-		return "the process has restarted since the last backup here (or this is its first), and deletes made in between cannot be seen any more", nil
-	case p.committed != nil && p.committed.digest == head.Digest:
-		return "", nil
-	case p.pending != nil && p.pending.digest == head.Digest:
-		return "", nil
+	reason, err := s.emptied()
+	if reason != "" || err != nil {
+		return reason, err
 	}
-	return "the newest backup here was not made by this process", nil
-}
-
-// Prepare implements Source: the snapshot's own transaction becomes the pin.
-func (s *UnmanagedSource) Prepare(_ context.Context, snap *Snapshot, head Head) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pins[head.Destination]
 	if p == nil {
+		return restartedReason, nil
+	}
+	for _, pin := range []*unmanagedPin{p.committed, p.pending} {
+		if pin == nil || pin.digest != head.Digest {
+			continue
+		}
+		if pin.bans != len(s.db.BannedNamespaces()) {
+			return bannedReason, nil
+		}
+		p.extended = pin
+		return "", nil
+	}
+	return foreignReason, nil
+}
+
+// Why an incremental would lose something, for people.
+const (
+	restartedReason = "the process has restarted since the last backup here (or this is its first), and deletes made in between cannot be seen any more"
+	foreignReason   = "the newest backup here was not made by this process"
+	bannedReason    = "a namespace was banned since the last backup, which leaves nothing that an incremental could show"
+	emptiedReason   = "the database was emptied (DropAll) since the last backup, which leaves nothing that an incremental could show"
+)
+
+// emptied finds out whether the identity has vanished.
+func (s *UnmanagedSource) emptied() (reason string, err error) {
+	err = guarded(s.db, func() string { return "read the identity of the database" }, func() error {
+		return s.db.View(func(txn *badger.Txn) error {
+			id, err := storedIdentity(txn)
+			if id != s.id {
+				reason = emptiedReason
+			}
+			return err
+		})
+	})
+	return reason, err
+}
+
+// Prepare implements Source: the snapshot's own transaction becomes the pin.
+func (s *UnmanagedSource) Prepare(_ context.Context, snap *Snapshot, head Head) error {
+	const op = "keep deletes visible"
+	reason, err := s.emptied()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.pins[head.Destination]
+	switch {
+	case s.closed:
+		return fault.New(fault.Other, op, "the source was closed during the backup")
+	case reason != "" || head.BackupNum > 1 && (p == nil || p.extended == nil):
+		return fault.New(fault.Other, op, "the database was emptied, or Forget was called, during the backup").WithHint("run the backup again")
+	case head.BackupNum > 1 && p.extended.bans != len(s.db.BannedNamespaces()):
+		return fault.New(fault.Other, op, "a namespace was banned during the backup").WithHint("run the backup again")
+	case p == nil:
 		p = new(unmanagedPins)
 		s.pins[head.Destination] = p
 	}
-	p.pending.release()
-	p.pending = &unmanagedPin{digest: head.Digest, txn: snap.Txn}
+	p.pending.release(s.db)
+	p.pending = &unmanagedPin{digest: head.Digest, txn: snap.Txn, oracle: oracleOf(s.db), bans: s.bans[snap.Txn]}
 	return nil
 }
 
@@ -162,7 +329,7 @@ func (s *UnmanagedSource) Committed(_ context.Context, head Head) error {
 	if p == nil || p.pending == nil || p.pending.digest != head.Digest {
 		return fault.New(fault.Other, "record backup", "it was not prepared, or the source was closed meanwhile")
 	}
-	p.committed.release()
-	p.committed, p.pending = p.pending, nil
+	p.committed.release(s.db)
+	p.committed, p.pending, p.extended = p.pending, nil, nil
 	return nil
 }
