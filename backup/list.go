@@ -37,10 +37,8 @@ const listReaders = 16
 // listing, because what cannot be seen cannot be judged.
 func List(ctx context.Context, d destination.Destination) (*Listing, error) {
 	var folders []string
-	err := d.List(ctx, "", func(info destination.Info) error {
-		if _, ok := manifest.FolderTime(info.Name); ok && info.Dir {
-			folders = append(folders, info.Name)
-		}
+	err := eachFolder(ctx, d, func(folder string) error {
+		folders = append(folders, folder)
 		return nil
 	})
 	if err != nil {

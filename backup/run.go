@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"path"
-	"regexp"
 	"runtime"
 	"time"
 
@@ -90,22 +89,14 @@ func (b *Backup) Check(ctx context.Context) error {
 	if _, err := c.plan(ctx, listing); err != nil {
 		return err
 	}
-	return probe(ctx, c.Destination)
+	return probe(ctx, c.Destination, c.Now())
 }
 
-// probe writes and removes a small object.
-func probe(ctx context.Context, d destination.Destination) error {
-	name := "brock.probe-" + randomHex(8)
-	if err := storeObject(ctx, d, name, []byte("brock checks that it can write here\n")); err != nil {
-		return fault.Wrap(err, "write to destination %s", d)
-	}
-	return fault.Wrap(d.Remove(ctx, name), "remove from destination %s", d)
-}
-
-// Run takes the backup and returns its manifest. On an error there is no backup
-// and what was stored has been removed, or, if the process dies before that, is
-// removed by the next backup there; but see Source.Committed: an error after
-// the manifest was stored says that the backup exists.
+// Run takes the backup and returns its manifest. An error without a manifest
+// says that there is no backup: what was stored has been removed or, when that
+// failed too or the process died, is removed by the next backup there. An error
+// with a manifest says that the backup is stored and sound, and what failed
+// after that.
 func (b *Backup) Run(ctx context.Context) (*manifest.Manifest, error) {
 	c, err := b.defaults()
 	if err != nil {
@@ -123,11 +114,10 @@ func (b *Backup) Run(ctx context.Context) (*manifest.Manifest, error) {
 		// The backup is stored and sound; a lease left behind expires.
 		err = fault.Wrap(rerr, "release the lease of %s (the backup %s is stored)", c.Destination, m.Path)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		c.Progress.Enter(PhaseDone)
 	}
-	c.Progress.Enter(PhaseDone)
-	return m, nil
+	return m, err
 }
 
 // leased runs the backup while the lease is held.
@@ -142,19 +132,17 @@ func (b *Backup) leased(ctx context.Context, lease *destination.Lease) (*manifes
 	if err != nil {
 		return nil, err
 	}
-	for _, folder := range listing.Unfinished {
-		if err := removeDebris(ctx, b.Destination, folder); err != nil {
-			return nil, err
-		}
+	if err := removeUnfinished(ctx, b.Destination, listing.Unfinished); err != nil {
+		return nil, cause(ctx, err)
 	}
 	m := b.begin(p)
 	b.Progress.Enter(PhaseSnapshot)
 	snap, err := b.Source.Begin(ctx)
 	if err != nil {
-		return nil, fault.Wrap(err, "open a snapshot of the database")
+		return nil, fault.Wrap(cause(ctx, err), "open a snapshot of the database")
 	}
 	defer snap.Close()
-	stored, err := b.write(ctx, lease, snap, p, m)
+	stored, err := b.write(ctx, lease, snap, listing, p, m)
 	if err != nil {
 		cleanup, cancel := detached(ctx)
 		defer cancel()
@@ -162,7 +150,7 @@ func (b *Backup) leased(ctx context.Context, lease *destination.Lease) (*manifes
 	}
 	head := b.head(m, manifest.Digest(stored))
 	if err := b.Source.Committed(ctx, head); err != nil {
-		return nil, fault.Wrap(err, "record in the database that backup %s is stored", m.Path)
+		return m, fault.Wrap(err, "record in the database that backup %s is stored", m.Path)
 	}
 	return m, nil
 }
@@ -214,7 +202,7 @@ func (b *Backup) begin(p *plan) *manifest.Manifest {
 }
 
 // write stores parts, part list and manifest, and returns the manifest's bytes.
-func (b *Backup) write(ctx context.Context, lease *destination.Lease, snap *Snapshot, p *plan, m *manifest.Manifest) ([]byte, error) {
+func (b *Backup) write(ctx context.Context, lease *destination.Lease, snap *Snapshot, l *Listing, p *plan, m *manifest.Manifest) ([]byte, error) {
 	if snap.ReadTs <= p.since() {
 		return nil, fault.New(fault.Usage, "back up", "the snapshot's version %d is not above %d, where the backup before ends", snap.ReadTs, p.since()).
 			WithHint("commit something, or move the snapshot's timestamp on, before the next backup")
@@ -241,47 +229,18 @@ func (b *Backup) write(ctx context.Context, lease *destination.Lease, snap *Snap
 	if err := lease.Check(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.checkUnchanged(ctx, l, p, m.Path); err != nil {
+		return nil, err
+	}
 	name := path.Join(m.Path, manifest.FileName)
-	return data, fault.Wrap(storeObject(ctx, b.Destination, name, data), "store manifest %s", name)
+	if err := storeObject(ctx, b.Destination, name, data); err != nil {
+		return nil, fault.Wrap(err, "store manifest %s", name)
+	}
+	return data, b.checkStored(ctx, m)
 }
 
 func (b *Backup) head(m *manifest.Manifest, digest string) Head {
 	return Head{Destination: b.Destination.String(), BackupID: m.BackupID, BackupNum: m.BackupNum, Digest: digest, ReadTs: m.ReadTs}
-}
-
-// objectPattern is what backups put into their folders.
-var objectPattern = regexp.MustCompile(`^(manifest\.json|r[0-9]+-g[0-9]+(\.[0-9]+)?\.(backup|parts))$`)
-
-// debrisRemover is a destination that can have more left over from a dead
-// writer than objects, such as temporary files.
-type debrisRemover interface {
-	RemoveDebris(ctx context.Context, dir string) error
-}
-
-// removeDebris removes a folder that is no backup, the manifest first, so that
-// it does not become one again. Objects that no backup makes are left alone.
-// The destination's lease must be held.
-func removeDebris(ctx context.Context, d destination.Destination, folder string) error {
-	var names []string
-	err := d.List(ctx, folder, func(info destination.Info) error {
-		if base := path.Base(info.Name); !info.Dir && objectPattern.MatchString(base) {
-			if base == manifest.FileName {
-				names = append([]string{info.Name}, names...)
-			} else {
-				names = append(names, info.Name)
-			}
-		}
-		return nil
-	})
-	for i := 0; err == nil && i < len(names); i++ {
-		if err = d.Remove(ctx, names[i]); fault.Is(err, fault.NotFound) {
-			err = nil
-		}
-	}
-	if r, ok := d.(debrisRemover); ok && err == nil {
-		err = r.RemoveDebris(ctx, folder)
-	}
-	return fault.Wrap(err, "remove what a failed backup left in %s", folder)
 }
 
 func randomHex(n int) string {
