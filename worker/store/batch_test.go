@@ -11,6 +11,7 @@ import (
 )
 
 func TestRefusedBatches(t *testing.T) {
+	t.Parallel()
 	value := []byte(`1`)
 	long := strings.Repeat("n", MaxNameBytes+1)
 	for _, c := range []struct {

@@ -71,3 +71,26 @@ func BenchmarkBadgerSyncWrites(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLoad commits batches of 1,000 records, as a bulk load does.
+func BenchmarkLoad(b *testing.B) {
+	const records = 1000
+	for _, n := range []int{1, 4} {
+		b.Run(fmt.Sprintf("writers=%d", n), func(b *testing.B) {
+			s, err := Open(Options{Dir: b.TempDir(), Group: 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			b.SetBytes(records * int64(len(benchValue)+12))
+			writers(b, n, func(i int64) error {
+				batch := &Batch{Puts: make([]Put, records)}
+				for j := range batch.Puts {
+					batch.Puts[j] = Put{Collection: "c", Key: fmt.Sprintf("%012d", i*records+int64(j)), Value: []byte(benchValue)}
+				}
+				_, err := s.Propose(context.Background(), batch)
+				return err
+			})
+		})
+	}
+}

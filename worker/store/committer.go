@@ -42,7 +42,7 @@ type committer struct {
 
 	// owned
 	pending     []*proposal
-	lastGroup   int // how many batches the last group had
+	lastGroup   int            // how many batches the last group had
 	collections map[Ref]uint64 // id by name
 	lastTs      uint64         // of the newest commit
 	nextID      uint64

@@ -183,7 +183,7 @@ func (c *committer) planPuts(pl *plan, g *group) error {
 		key := put.key
 		if key == "" {
 			var err error
-			if key, err = c.assignUID(pl, g, put, id); err != nil {
+			if key, err = c.assignUID(pl, put, id); err != nil {
 				return err
 			}
 		}
@@ -195,8 +195,8 @@ func (c *committer) planPuts(pl *plan, g *group) error {
 }
 
 // assignUID hands out the next uid whose key is free in the collection: a user
-// may have put "0x2a" explicitly.
-func (c *committer) assignUID(pl *plan, g *group, put preparedPut, id uint64) (string, error) {
+// may have put "0x2a" explicitly. If that happens in the same group, fits sees it.
+func (c *committer) assignUID(pl *plan, put preparedPut, id uint64) (string, error) {
 	for pl.maxUID < math.MaxUint64 {
 		pl.maxUID++
 		key := uidKey(pl.maxUID)
@@ -204,9 +204,6 @@ func (c *committer) assignUID(pl *plan, g *group, put preparedPut, id uint64) (s
 			continue
 		}
 		stored := recordKey(id, key)
-		if g.writes(stored) {
-			continue
-		}
 		taken, err := c.exists(stored)
 		if err != nil {
 			return "", fault.Wrap(err, "assign uid")

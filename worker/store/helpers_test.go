@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func small(o *badger.Options) {
 	o.BaseTableSize = 1 << 20
 	o.ValueLogFileSize = 16 << 20
 	o.NumCompactors = 2
+	o.NumLevelZeroTables = 1
 	o.MetricsEnabled = false
 }
 
@@ -73,6 +75,39 @@ func propose(t testing.TB, s *Store, b *Batch) uint64 {
 	}
 	return ts
 }
+
+// reopenCompacted closes the store, which writes the memtable to a table, opens
+// it again and compacts all of it into one level.
+func reopenCompacted(t testing.TB, s *Store, o Options) *Store {
+	t.Helper()
+	closeStore(t, s)
+	s = openStore(t, o)
+	flatten(t, s)
+	return s
+}
+
+// flatten compacts all tables into one level. Badger's Flatten and DropPrefix,
+// which reaps, must not meet.
+func flatten(t testing.TB, s *Store) {
+	t.Helper()
+	s.maintenance.Lock()
+	defer s.maintenance.Unlock()
+	if err := s.db.Flatten(1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// clock is a time that tests move.
+type clock struct{ ns atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.ns.Store(time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC).UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time          { return time.Unix(0, c.ns.Load()).UTC() }
+func (c *clock) forward(d time.Duration) { c.ns.Add(int64(d)) }
 
 // put stores records of collection c, given as key, value, key, value…
 func put(t testing.TB, s *Store, c string, pairs ...string) uint64 {

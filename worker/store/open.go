@@ -3,13 +3,8 @@ package store
 import (
 	"cmp"
 	"errors"
-	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -33,7 +28,7 @@ func Open(o Options) (*Store, error) {
 		return nil, fault.New(fault.Usage, "open store", "a directory and a group of at least 1 are needed")
 	}
 	if err := prepareDir(o.Dir); err != nil {
-		return nil, fault.Wrap(err, "open store %s", o.Dir)
+		return nil, openError(o.Dir, err)
 	}
 	s := &Store{now: o.Now, closing: make(chan struct{}), queue: newQueue()}
 	if s.now == nil {
@@ -90,59 +85,6 @@ func badgerOptions(o Options, c *committer) badger.Options {
 		o.tune(&opts)
 	}
 	return opts
-}
-
-// prepareDir makes the directory, or checks that what is there can be a store.
-func prepareDir(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return makeDir(dir)
-	}
-	if err != nil {
-		return err
-	}
-	var foreign string
-	for _, entry := range entries {
-		switch entry.Name() {
-		case badger.ManifestFilename:
-			return nil
-		case "LOCK", "MANIFEST-REWRITE", "lost+found": // a first start cut short; a file system's own
-		default:
-			foreign = entry.Name()
-		}
-	}
-	if foreign != "" {
-		return fault.New(fault.Usage, "use directory", "it is not empty and no Badger store: it has %s", foreign).
-			WithHint("name an empty directory, or one that does not exist")
-	}
-	return nil
-}
-
-// makeDir makes dir, durably.
-func makeDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
-	if err != nil {
-		return err
-	}
-	return errors.Join(parent.Sync(), parent.Close())
-}
-
-// openError says in words what Badger found. It wraps its causes as text only.
-func openError(dir string, err error) error {
-	op := "open store " + dir
-	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
-		holder := "another process"
-		if pid, readErr := os.ReadFile(filepath.Join(dir, "LOCK")); readErr == nil {
-			if _, numErr := strconv.Atoi(strings.TrimSpace(string(pid))); numErr == nil {
-				holder = "process " + strings.TrimSpace(string(pid))
-			}
-		}
-		return fault.New(fault.Locked, op, "%s has it open", holder).WithHint("stop that one, or use another directory")
-	}
-	return fault.Wrap(err, "%s", op)
 }
 
 // load reads who the store is and where it stands, before anything can be
@@ -214,7 +156,11 @@ func (s *Store) loadState(r reader, o Options) error {
 		age = defaultPinMaxAge
 	}
 	s.tracker = newTracker(c.lastTs, s.db.SetDiscardTs, age)
-	s.tracker.released = s.queue.ring
+	s.tracker.released = func() {
+		if c.waiting.Load() {
+			s.queue.ring() // what the snapshot held back may be reaped now
+		}
+	}
 	c.tracker = s.tracker
 	if err := s.loadCatalog(r); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -60,8 +61,9 @@ const (
 
 // reaper is the part of the committer that removes dropped collections.
 type reaper struct {
-	reaps       []reap    // in order of their drop
-	since       time.Time // when the first of them was noted, or last tried
+	reaps       []reap      // in order of their drop
+	waiting     atomic.Bool // whether there are any, for other goroutines
+	since       time.Time   // when the first of them was noted, or last tried
 	idleDelay   time.Duration
 	maintenance *sync.Mutex // held while value log files are rewritten
 }
@@ -72,6 +74,7 @@ func (r *reaper) dropped(reaps []reap) {
 		r.since = time.Now()
 	}
 	r.reaps = append(r.reaps, reaps...)
+	r.waiting.Store(len(r.reaps) > 0)
 }
 
 // ready returns the reaps that no open snapshot can see.
@@ -177,5 +180,6 @@ func (c *committer) forget(gone []reap) {
 		}
 	}
 	c.reaps = left
+	c.waiting.Store(len(left) > 0)
 	c.stats.reaped.Add(uint64(len(gone)))
 }

@@ -191,9 +191,7 @@ func TestViewStandsStill(t *testing.T) {
 	v := openView(t, s)
 	put(t, s, "c", "a", "2", "n", "2")
 	remove(t, s, "c", "b")
-	if err := s.db.Flatten(1); err != nil {
-		t.Fatal(err)
-	}
+	flatten(t, s)
 	if got := contents(t, v, "", "c"); !maps.Equal(got, map[string]string{"a": "1", "b": "1"}) {
 		t.Errorf("the view now has %v", got)
 	}

@@ -1,0 +1,103 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/brockdb/brock/backup/fault"
+)
+
+// prepareDir makes the directory, or checks that what is there can be a store.
+func prepareDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeDir(dir)
+	}
+	if err != nil {
+		return err
+	}
+	var foreign string
+	for _, entry := range entries {
+		switch entry.Name() {
+		case badger.ManifestFilename:
+			return removeUnborn(dir)
+		case "LOCK", "MANIFEST-REWRITE", "lost+found": // a first start cut short; a file system's own
+		default:
+			foreign = entry.Name()
+		}
+	}
+	if foreign != "" {
+		return fault.New(fault.Usage, "use directory", "it is not empty and no Badger store: it has %s", foreign).
+			WithHint("name an empty directory, or one that does not exist")
+	}
+	return nil
+}
+
+// makeDir makes dir, durably.
+func makeDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
+// removeUnborn removes the write-ahead and value log files of no bytes. They
+// hold nothing: the process died between making a file and giving it its size,
+// or between emptying and removing it. Badger refuses a directory that has one.
+func removeUnborn(dir string) error {
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(removeEmptyLogs(dir), unlock())
+}
+
+func removeEmptyLogs(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if ext := filepath.Ext(entry.Name()); ext != ".mem" && ext != ".vlog" {
+			continue
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() && info.Size() == 0 {
+			if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+var errLocked = errors.New("another process has it open")
+
+// openError says who has the store open, where that is the reason. Badger's
+// errors are text only.
+func openError(dir string, err error) error {
+	op := "open store " + dir
+	if !errors.Is(err, errLocked) && !strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		return fault.Wrap(err, "%s", op)
+	}
+	holder := "another process"
+	if pid, readErr := os.ReadFile(filepath.Join(dir, "LOCK")); readErr == nil {
+		if _, numErr := strconv.Atoi(strings.TrimSpace(string(pid))); numErr == nil {
+			holder = "process " + strings.TrimSpace(string(pid))
+		}
+	}
+	return fault.New(fault.Locked, op, "%s has it open", holder).WithHint("stop that one, or use another directory")
+}
