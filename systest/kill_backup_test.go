@@ -1,0 +1,127 @@
+package systest
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/brockdb/brock/backup/manifest"
+)
+
+const messageDied = "the alpha process died (or was stopped) while this task was running"
+
+// TestKilledBackup kills an alpha with SIGKILL at random moments of a backup.
+// What is at the destination then is all sound, the task says what happened,
+// and the next backup removes what was left behind.
+func TestKilledBackup(t *testing.T) {
+	t.Parallel()
+	random := newRandom(t)
+	destination := t.TempDir()
+	a := startAlpha(t, t.TempDir(), "--encryption_key_file", keyFile(t, 16))
+	h := &history{destination: destination, model: model{}, points: map[string]model{}}
+	a.load(t, h.model, ballastRef, ballast(ballastKB))
+	began := time.Now()
+	a.backup(t, destination, false)
+	usual := time.Since(began)
+	h.see(t)
+
+	debris := 0
+	const rounds = 6
+	for round := range rounds {
+		a.store(t, h.model, bankRef, putRecord{fmt.Sprint(round), json.RawMessage(`"before"`)})
+		id, err := a.submit(t, destination, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.await(t, id, func(got task) bool { return got.Status != "Queued" })
+		time.Sleep(time.Duration(random.Int64N(int64(usual)))) // the moment is what the test is about
+		a.kill(t)
+		h.see(t)
+		debris += len(unfinished(t, destination))
+
+		a = a.again(t)
+		ended := a.await(t, id, task.over)
+		switch {
+		case ended.Status == "Success" && h.points[ended.Path] != nil: // before the kill
+		case ended.Status == "Failed" && ended.Message == messageDied && ended.FinishedAt != nil:
+		default:
+			t.Errorf("the task ended as %+v, want Failed: %s", ended, messageDied)
+		}
+		a.check(t, h.model, "after the kill")
+		a.remove(t, h.model, ballastRef, h.model.someKeys(ballastRef, 20)...)
+		a.store(t, h.model, bankRef, putRecord{fmt.Sprint(round), json.RawMessage(`"after"`)})
+		a.backup(t, destination, random.IntN(2) == 0)
+		h.see(t)
+		if left := unfinished(t, destination); len(left) > 0 {
+			t.Errorf("the next backup has left %q", left)
+		}
+	}
+	a.stop(t)
+	if debris == 0 {
+		t.Error("no kill has left anything behind, so nothing was shown")
+	}
+	last := len(h.order) - 1
+	h.restore(t, []int{last / 2, last - 1, last}, a.args...)
+}
+
+// history is what the backups at a destination must hold, when nothing was
+// written while one ran.
+type history struct {
+	destination string
+	model       model
+	points      map[string]model // by folder
+	order       []string         // folders
+}
+
+// see takes down the backups that are new: they hold what the model holds now.
+func (h *history) see(t *testing.T) {
+	t.Helper()
+	for _, m := range list(t, h.destination) {
+		if h.points[m.Path] == nil {
+			h.points[m.Path] = h.model.clone()
+			h.order = append(h.order, m.Path)
+		}
+	}
+}
+
+// restore proves every byte at the destination, and restores some of the backups
+// and compares them.
+func (h *history) restore(t *testing.T, some []int, key ...string) {
+	t.Helper()
+	good(t, append([]string{"verify", "-l", h.destination, "--level", "full"}, key...)...)
+	all := list(t, h.destination)
+	for _, i := range some {
+		at := slices.IndexFunc(all, func(m manifest.Manifest) bool { return m.Path == h.order[i] })
+		if at < 0 {
+			t.Fatalf("backup %s is not listed any more", h.order[i])
+		}
+		a := startAlpha(t, restoreBackup(t, h.destination, all[at].BackupID, all[at].BackupNum, key...).dir, key...)
+		a.check(t, h.points[h.order[i]], "restore of "+h.order[i])
+		a.stop(t)
+	}
+}
+
+// unfinished returns what dead writers have left at a destination.
+func unfinished(t *testing.T, destination string) (left []string) {
+	t.Helper()
+	folders, err := filepath.Glob(filepath.Join(destination, "brock.[0-9]*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range folders {
+		if _, err := os.Stat(filepath.Join(folder, "manifest.json")); err != nil {
+			left = append(left, folder)
+		}
+	}
+	for _, path := range files(t, destination) {
+		if strings.HasPrefix(filepath.Base(path), ".tmp-") || strings.Contains(path, "brock.probe-") {
+			left = append(left, path)
+		}
+	}
+	return left
+}
