@@ -36,6 +36,7 @@ type committer struct {
 
 	maxCount int64 // of Badger's transaction
 	maxSmall int64
+	maxTotal int64
 
 	syncFailure atomic.Pointer[error] // set by the logger
 	uid         atomic.Uint64         // maxUID, for other goroutines

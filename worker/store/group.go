@@ -277,7 +277,7 @@ func (c *committer) fits(g *group, pl *plan) bool {
 		return true
 	}
 	all := g.size.plus(pl.size)
-	if all.count >= c.maxCount || all.small >= c.maxSmall || all.total > maxGroupBytes {
+	if all.count >= c.maxCount || all.small >= c.maxSmall || all.total > c.maxTotal {
 		return false
 	}
 	if pl.resolve != nil {

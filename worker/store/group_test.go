@@ -158,12 +158,26 @@ func TestGroupIsBounded(t *testing.T) {
 	}
 	shut.Store(false)
 	g.pass <- nil
-	base := (<-first).ts
-	for i, answers := range all {
-		if a := <-answers; a.err != nil || a.ts != base+1+uint64(i/2) {
-			t.Errorf("batch %d committed at %d, want %d: %v", i, a.ts, base+1+uint64(i/2), a.err)
+	check := func(base uint64) {
+		t.Helper()
+		for i, answers := range all {
+			if a := <-answers; a.err != nil || a.ts != base+1+uint64(i/2) {
+				t.Errorf("batch %d committed at %d, want %d: %v", i, a.ts, base+1+uint64(i/2), a.err)
+			}
 		}
+		all = nil
 	}
+	check((<-first).ts)
+
+	// Large values cost the log little; their bytes are bounded all the same.
+	first = hold(t, s, g, shut)
+	s.committer.maxTotal = 1000
+	for i := range 5 {
+		all = append(all, proposeLater(context.Background(), s, onePut("c", fmt.Sprint(i), string(bigValue(400)))))
+	}
+	shut.Store(false)
+	g.pass <- nil
+	check((<-first).ts)
 }
 
 // TestRefusedHarmsNobody: a batch that is refused in the committer does not

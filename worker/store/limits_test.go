@@ -80,11 +80,14 @@ func TestLargestBatch(t *testing.T) {
 	put(t, s, "c", "after", "1")
 }
 
-// TestSmallLimit: the constant in the documentation is Badger's.
-func TestSmallLimit(t *testing.T) {
+// TestLimitsAreBadgers: the constants are what follows from Badger's own.
+func TestLimitsAreBadgers(t *testing.T) {
 	s := openStore(t, realOptions(t.TempDir()))
 	if s.db.MaxBatchSize() != MaxSmallBytes {
 		t.Errorf("Badger's limit is %d, MaxSmallBytes %d", s.db.MaxBatchSize(), MaxSmallBytes)
+	}
+	if changes := s.db.MaxBatchCount() - groupOverhead().count - 1; changes != MaxBatchChanges {
+		t.Errorf("Badger leaves room for %d changes, MaxBatchChanges is %d", changes, MaxBatchChanges)
 	}
 }
 

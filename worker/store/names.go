@@ -26,8 +26,11 @@ const (
 	MaxSchemaBytes = 256 << 10
 	// MaxBatchBytes bounds all keys and values of one batch together.
 	MaxBatchBytes = 64 << 20
+	// MaxBatchChanges bounds the changes of one batch: puts, removes, collections
+	// made, twice the collections dropped.
+	MaxBatchChanges = 104_852
 	// MaxSmallBytes bounds what a batch puts into the write-ahead log: keys,
-	// values below 1 MiB, and about 16 bytes per record. It is 15 % of a
+	// values below 1 MiB, and about 20 bytes per record. It is 15 % of a
 	// memtable, because Badger writes a transaction into one of them whole.
 	MaxSmallBytes = memTableBytes * 15 / 100
 )

@@ -55,6 +55,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.db, s.committer.db = db, db
 	s.committer.maxCount, s.committer.maxSmall = db.MaxBatchCount(), db.MaxBatchSize()
+	s.committer.maxTotal = maxGroupBytes
 	if err := s.load(o); err != nil {
 		return nil, errors.Join(err, fault.Wrap(db.Close(), "close store %s", o.Dir))
 	}
