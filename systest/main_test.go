@@ -14,10 +14,10 @@ import (
 	"testing"
 )
 
-// binary is the program under test. Children of a test inherit it.
-var binary string
+// program is the program under test. Children of a test inherit it.
+var program string
 
-const binaryVariable = "SYSTEST_BINARY"
+const programVariable = "SYSTEST_PROGRAM"
 
 var seed = flag.Uint64("seed", 0, "of the random tests, as a failed one has logged it; 0 means a new one")
 
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 }
 
 func buildAndRun(m *testing.M) (int, error) {
-	if binary = os.Getenv(binaryVariable); binary != "" {
+	if program = os.Getenv(programVariable); program != "" {
 		return m.Run(), nil
 	}
 	dir, err := os.MkdirTemp("", "brock-systest-")
@@ -51,15 +51,15 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "brock")
-	args := []string{"build", "-buildvcs=false", "-o", binary}
+	program = filepath.Join(dir, "brock")
+	args := []string{"build", "-buildvcs=false", "-o", program}
 	if raceDetector {
 		args = append(args, "-race")
 	}
 	if out, err := exec.Command("go", append(args, "github.com/brockdb/brock/cmd/brock")...).CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("cannot build the program: %w\n%s", err, out)
 	}
-	if err := os.Setenv(binaryVariable, binary); err != nil {
+	if err := os.Setenv(programVariable, program); err != nil {
 		return 0, err
 	}
 	return m.Run(), nil

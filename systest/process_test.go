@@ -47,7 +47,7 @@ type process struct {
 // start runs the program. A process that has not ended when the test does is killed.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(binary, args...)}
+	p := &process{cmd: exec.Command(program, args...)}
 	p.cmd.Env = environment(env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.WaitDelay = time.Second
