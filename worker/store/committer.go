@@ -51,6 +51,7 @@ type committer struct {
 	failed      error // set for good by a commit that may be half done
 	expiring    bool  // a proposal that drops old pins is on its way
 	reaper
+	diskSpace
 }
 
 // stats counts what the committer did.
@@ -135,6 +136,9 @@ func (c *committer) gather() *group {
 	g := c.newGroup()
 	for i, p := range c.pending {
 		pl, err := c.plan(p, g)
+		if err == nil {
+			err = c.diskSpace.check(pl)
+		}
 		if err != nil {
 			p.refuse(err)
 			continue

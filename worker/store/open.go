@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -30,24 +29,14 @@ func Open(o Options) (*Store, error) {
 	if err := prepareDir(o.Dir); err != nil {
 		return nil, openError(o.Dir, err)
 	}
+	o = o.withDefaults()
 	s := &Store{now: o.Now, closing: make(chan struct{}), queue: newQueue()}
-	if s.now == nil {
-		s.now = time.Now
-	}
-	if o.Logger == nil {
-		o.Logger = glogLogger{}
-	}
-	if o.reapDelay == 0 {
-		o.reapDelay = reapIdleDelay
-	}
-	if o.commit == nil {
-		o.commit = func(txn *badger.Txn, ts uint64) error { return txn.CommitAt(ts, nil) }
-	}
 	s.committer = &committer{
 		queue: s.queue, log: o.Logger, now: s.now, stats: &s.stats, done: make(chan struct{}),
 		collections: make(map[Ref]uint64),
 		commit:      o.commit,
 		reaper:      reaper{idleDelay: o.reapDelay, maintenance: &s.maintenance},
+		diskSpace:   diskSpace{o.MinFreeBytes, o.free, s.tableBytes},
 	}
 	db, err := badger.OpenManaged(badgerOptions(o, s.committer))
 	if err != nil {
@@ -67,10 +56,6 @@ func Open(o Options) (*Store, error) {
 // when a block is read: verifying them when a table is opened would read the
 // whole store at every start.
 func badgerOptions(o Options, c *committer) badger.Options {
-	cache := o.BlockCacheBytes
-	if cache == 0 {
-		cache = defaultBlockCacheBytes
-	}
 	logger := badgerLogger{out: o.Logger, syncFailed: func(err error) { c.syncFailure.CompareAndSwap(nil, &err) }}
 	opts := badger.DefaultOptions(o.Dir).
 		WithSyncWrites(true).
@@ -78,7 +63,7 @@ func badgerOptions(o Options, c *committer) badger.Options {
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(memTableBytes).
 		WithValueThreshold(valueThreshold).
-		WithBlockCacheSize(cache).
+		WithBlockCacheSize(o.BlockCacheBytes).
 		WithChecksumVerificationMode(options.OnBlockRead).
 		WithVerifyValueChecksum(true).
 		WithLogger(logger)
@@ -152,11 +137,7 @@ func (s *Store) loadState(r reader, o Options) error {
 		return err
 	}
 	c.lastTs = max(s.db.MaxVersion(), commitMark, s.restored.ReadTs)
-	age := o.PinMaxAge
-	if age == 0 {
-		age = defaultPinMaxAge
-	}
-	s.tracker = newTracker(c.lastTs, s.db.SetDiscardTs, age)
+	s.tracker = newTracker(c.lastTs, s.db.SetDiscardTs, o.PinMaxAge)
 	s.tracker.released = func() {
 		if c.waiting.Load() {
 			s.queue.ring() // what the snapshot held back may be reaped now

@@ -17,35 +17,6 @@ import (
 	"github.com/brockdb/brock/backup/fault"
 )
 
-// Options says which store to open and how.
-type Options struct {
-	// Dir is the directory. A missing or empty one becomes a new store.
-	Dir string
-	// Group is the group whose records the store holds, 1 and up. A directory
-	// of another group is refused.
-	Group uint32
-	// BlockCacheBytes bounds the memory for decompressed blocks; 0 means 64 MiB.
-	BlockCacheBytes int64
-	// PinMaxAge is how long deletes are kept for a series of backups that is
-	// not extended; 0 means 7 days, a negative age means forever.
-	PinMaxAge time.Duration
-	// Logger receives warnings and errors; nil means glog.
-	Logger Logger
-	// Now is the clock for ages and marks; nil means time.Now.
-	Now func() time.Time
-
-	// Of tests: small memtables and the like; a delay instead of reapIdleDelay;
-	// a commit that blocks or fails.
-	tune      func(*badger.Options)
-	reapDelay time.Duration
-	commit    func(txn *badger.Txn, ts uint64) error
-}
-
-const (
-	defaultBlockCacheBytes = 64 << 20
-	defaultPinMaxAge       = 7 * 24 * time.Hour
-)
-
 // Store is an open store. Its methods may be called from many goroutines.
 type Store struct {
 	db        *badger.DB

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -404,4 +405,44 @@ func TestFailedCommitStopsWrites(t *testing.T) {
 	closeStore(t, s)
 	s = openStore(t, o)
 	put(t, s, "c", "b", "2")
+}
+
+// TestFullDisk: before Badger would die of a full disk, the store says no, and
+// it goes on when there is room again.
+func TestFullDisk(t *testing.T) {
+	o := testOptions(t.TempDir())
+	o.MinFreeBytes = 100 << 20
+	var free atomic.Int64
+	o.free = func() (int64, bool, error) { return free.Load(), true, nil }
+	free.Store(1 << 30)
+	s := openStore(t, o)
+	put(t, s, "c", "k", "1")
+	record, none := onePut("c", "k", "2"), &Batch{Removes: []Remove{{"", "c", "k"}}}
+	for _, c := range []struct {
+		free   int64
+		batch  *Batch
+		refuse bool
+	}{
+		{100<<20 - 1, record, true}, {101 << 20, record, false}, {25<<20 - 1, none, true}, {26 << 20, none, false}, {26 << 20, record, true},
+	} {
+		if c.batch == record {
+			c.free += s.tableBytes()
+		}
+		free.Store(c.free)
+		_, err := s.Propose(context.Background(), c.batch)
+		if (err != nil) != c.refuse || err != nil && (!fault.Is(err, fault.NoSpace) || fault.HintOf(err) == "") {
+			t.Errorf("with %d bytes free: %v", c.free, err)
+		}
+	}
+	free.Store(1 << 30)
+	put(t, s, "c", "k", "3")
+	o.free = func() (int64, bool, error) { return 0, true, errors.New("no such device") }
+	closeStore(t, s)
+	s = openStore(t, o)
+	if _, err := s.Propose(context.Background(), record); err == nil || !strings.Contains(err.Error(), "no such device") {
+		t.Errorf("a disk that cannot be looked at: %v", err)
+	}
+	closeStore(t, s)
+	o.MinFreeBytes = -1
+	put(t, openStore(t, o), "c", "k", "4")
 }

@@ -5,7 +5,8 @@ package store
 import (
 	"errors"
 	"os"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // lockDir takes the lock that Badger takes on an open directory, and returns
@@ -16,11 +17,20 @@ func lockDir(dir string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = errLocked
 		}
 		return nil, errors.Join(err, d.Close())
 	}
 	return d.Close, nil
+}
+
+// freeBytes returns how much an ordinary process may still write below dir.
+func freeBytes(dir string) (n int64, known bool, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, false, err
+	}
+	return int64(st.Bavail) * int64(st.Bsize), true, nil
 }
