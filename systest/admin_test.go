@@ -20,14 +20,17 @@ type task struct {
 	Message, Hint           string
 	QueuedAt                time.Time
 	StartedAt, FinishedAt   *time.Time
-	Progress                struct{ Records, RawBytes, StoredBytes int64 }
-	Destination, BackupID   string
-	BackupNum               uint64
-	Path                    string
+	Progress                struct {
+		Records, RawBytes, StoredBytes int64
+		Fraction                       float64
+	}
+	Destination, BackupID string
+	BackupNum             uint64
+	Path                  string
 }
 
 const taskFields = `id kind status phase message hint queuedAt startedAt finishedAt
-	progress { records rawBytes storedBytes } destination backupId backupNum path`
+	progress { records rawBytes storedBytes fraction } destination backupId backupNum path`
 
 // submit queues a backup and returns the task's id.
 func (a *alpha) submit(t *testing.T, destination string, forceFull bool) (string, error) {
