@@ -20,11 +20,6 @@ func freeBytes(dir string) (n int64, known bool, err error) {
 // lockFile takes an exclusive lock that ends with the process.
 func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
-// renameLocked renames the directory that the locked file is in. The lock is
-// held until that is done: nobody may clear the directory under its old name.
-func renameLocked(locked *os.File, from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	return locked.Close()
-}
+// renameLocked renames the directory that the locked file is in. The lock stays:
+// nobody may clear the directory under its old name.
+func renameLocked(_ *os.File, from, to string) error { return os.Rename(from, to) }

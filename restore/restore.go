@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -85,43 +84,53 @@ func (r *Restore) Execute(ctx context.Context, p *Plan) (*Result, error) {
 	newest := p.Newest()
 	res := &Result{BackupID: p.BackupID, BackupNum: newest.BackupNum, Version: newest.ReadTs, MaxUID: newest.MaxUID}
 	r.Progress.Expect(p.RawBytes())
-	if r.DB == nil {
-		if err := os.MkdirAll(r.Dir, 0o755); err != nil {
-			return nil, fault.Wrap(err, "make directory %s", r.Dir)
+	var temps []*tempDir
+	err := r.groups(ctx, p, res, &temps)
+	if err == nil {
+		err = publish(temps)
+	}
+	for _, t := range temps {
+		if err != nil {
+			err = errors.Join(err, t.abandon())
+		} else {
+			err = t.unlock()
 		}
 	}
-	for i := range p.Groups {
-		records, err := r.group(ctx, p, &p.Groups[i])
-		if err != nil {
-			return nil, fault.Wrap(err, "restore group %d", p.Groups[i].Group)
-		}
-		res.Records += records
-		res.Marks += int64(len(p.Groups[i].marks))
-		if r.DB == nil {
-			res.Dirs = append(res.Dirs, p.Groups[i].Target)
-		}
+	if err != nil {
+		return nil, err
 	}
 	r.Progress.Enter(backup.PhaseDone)
 	return res, nil
 }
 
-// group restores one group through its temporary directory.
-func (r *Restore) group(ctx context.Context, p *Plan, g *GroupPlan) (int64, error) {
-	if r.DB != nil {
-		return r.fill(ctx, p, g, "")
+// groups restores all groups, each into a temporary directory that it adds to
+// temps, and sums up.
+func (r *Restore) groups(ctx context.Context, p *Plan, res *Result, temps *[]*tempDir) error {
+	if r.DB == nil {
+		if err := makeDir(r.Dir); err != nil {
+			return err
+		}
 	}
-	temp, err := newTemp(g.Target)
-	if err != nil {
-		return 0, err
+	for i := range p.Groups {
+		g := &p.Groups[i]
+		dir := ""
+		if r.DB == nil {
+			temp, err := newTemp(g.Target)
+			if err != nil {
+				return err
+			}
+			*temps = append(*temps, temp)
+			dir = temp.path
+			res.Dirs = append(res.Dirs, g.Target)
+		}
+		records, err := r.fill(ctx, p, g, dir)
+		if err != nil {
+			return fault.Wrap(err, "restore group %d", g.Group)
+		}
+		res.Records += records
+		res.Marks += int64(len(g.marks))
 	}
-	records, err := r.fill(ctx, p, g, temp.path)
-	if err == nil {
-		err = temp.publish()
-	}
-	if err != nil {
-		return 0, errors.Join(err, temp.abandon())
-	}
-	return records, nil
+	return nil
 }
 
 // fill merges a group into the database in dir.

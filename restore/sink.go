@@ -58,6 +58,14 @@ func targetOptions(dir string) badger.Options {
 		WithBlockCacheSize(targetCacheBytes).WithIndexCacheSize(0).WithNumVersionsToKeep(1 << 30).WithCompactL0OnClose(false)
 }
 
+// tableBytes returns the size of tables at the last level for at most rawBytes
+// of records: Badger's own 64 MiB (2 MiB doubled for each of the levels 2 to 6)
+// or less. Its builder sets aside twice as much.
+func tableBytes(rawBytes int64) uint64 {
+	const most, least = 64 << 20, 1 << 20
+	return uint64(min(max(rawBytes, least), most))
+}
+
 // newSink chooses and opens the sink for one group.
 func (r *Restore) newSink(dir string, g *GroupPlan) (sink, error) {
 	var largest, rawBytes int64
@@ -80,7 +88,7 @@ func (r *Restore) newSink(dir string, g *GroupPlan) (sink, error) {
 		return nil, fault.New(fault.Usage, "write tables directly", "a value has %d bytes, or the target is an open database", largest).
 			WithHint("leave the sink to be chosen")
 	}
-	return newStreamSink(dir, r.DB)
+	return newStreamSink(dir, r.DB, rawBytes)
 }
 
 // checkEmpty refuses a database with records: the StreamWriter would delete

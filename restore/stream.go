@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -23,11 +24,14 @@ type streamSink struct {
 	records atomic.Int64
 }
 
-func newStreamSink(dir string, db *badger.DB) (sink, error) {
+// newStreamSink returns a sink for at most rawBytes.
+func newStreamSink(dir string, db *badger.DB, rawBytes int64) (sink, error) {
 	s := &streamSink{db: db}
 	if db == nil {
+		o := targetOptions(dir)
+		o.BaseTableSize = int64(tableBytes(rawBytes)) >> (o.MaxLevels - 2) // doubled for each level from 2 on
 		var err error
-		if s.db, err = badger.OpenManaged(targetOptions(dir)); err != nil {
+		if s.db, err = badger.OpenManaged(o); err != nil {
 			return nil, fault.Wrap(err, "open the new database in %s", dir)
 		}
 		s.own = true
@@ -45,14 +49,43 @@ func (s *streamSink) slice(number int) (sliceWriter, error) {
 
 func (s *streamSink) finish() (int64, error) {
 	if err := s.writer.Flush(); err != nil {
-		return 0, errors.Join(fault.Wrap(err, "finish the new database"), s.close())
+		return 0, errors.Join(fault.Wrap(err, "finish the new database"), s.empty(), s.close())
 	}
-	return s.records.Load(), fault.Wrap(s.close(), "close the new database")
+	records := s.records.Load()
+	if s.own {
+		if err := checkTables(s.db, records, -1); err != nil {
+			return 0, errors.Join(err, s.close())
+		}
+	}
+	return records, fault.Wrap(s.close(), "close the new database")
+}
+
+// checkTables compares what Badger finds with what was written. A negative
+// number of tables is not known.
+func checkTables(db *badger.DB, records int64, tables int) error {
+	var found int64
+	list := db.Tables()
+	for _, t := range list {
+		found += int64(t.KeyCount)
+	}
+	if found != records || tables >= 0 && tables != len(list) {
+		return fault.New(fault.Other, "restore", "Badger finds %d records in %d tables, %d in %d were written", found, len(list), records, tables)
+	}
+	return nil
 }
 
 func (s *streamSink) abort() error {
 	s.writer.Cancel()
-	return s.close()
+	return errors.Join(s.empty(), s.close())
+}
+
+// empty removes from an open database what was written: the StreamWriter makes
+// tables visible as they come, and leaves them there when it is canceled.
+func (s *streamSink) empty() error {
+	if s.own {
+		return nil
+	}
+	return fault.Wrap(s.db.DropAll(), "empty the database after the failed restore")
 }
 
 func (s *streamSink) close() error {
@@ -89,17 +122,32 @@ func (w *streamSlice) add(rec *archive.Record) error {
 	return w.flush()
 }
 
-func (w *streamSlice) flush() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fault.New(fault.Other, "write to the new database", "%.300v", p)
-		}
-	}()
+func (w *streamSlice) flush() error {
 	w.written = true
-	err = w.sink.writer.Write(w.buf)
+	err := recovered(func() error { return w.sink.writer.Write(w.buf) })
 	w.buf.Reset()
 	return fault.Wrap(err, "write to the new database")
 }
+
+// recovered calls fn, in which Badger writes to mapped files. A full disk shows
+// as a fault there, which would end the process, and as panics.
+func recovered(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if _, fault := p.(interface{ Addr() uintptr }); fault {
+			err = errFault
+		} else {
+			err = fmt.Errorf("%.300v", p)
+		}
+	}()
+	return fn()
+}
+
+var errFault = errors.New("a mapped file cannot be written; most likely the disk is full")
 
 // close writes what is left and closes the stream, which a slice without
 // records never opened.

@@ -34,10 +34,6 @@ const (
 	manifestMagic   = "Bdgr"
 	manifestVersion = 8
 	lastLevel       = 6
-	// maxTableBytes is Badger's own table size at the last level: 2 MiB doubled
-	// for each of the levels 2 to 6. Its builder sets aside twice as much.
-	maxTableBytes = 64 << 20
-	minTableBytes = 1 << 20
 )
 
 // knownBadger are the module versions whose MANIFEST and tables were checked.
@@ -79,7 +75,7 @@ type tableSink struct {
 func newTableSink(dir string, rawBytes int64) (sink, error) {
 	o := targetOptions(dir)
 	return &tableSink{dir: dir, opts: table.Options{
-		TableSize: uint64(min(max(rawBytes, minTableBytes), maxTableBytes)), BlockSize: o.BlockSize, BloomFalsePositive: o.BloomFalsePositive,
+		TableSize: tableBytes(rawBytes), BlockSize: o.BlockSize, BloomFalsePositive: o.BloomFalsePositive,
 		ChkMode: options.NoVerification, Compression: o.Compression, ZSTDCompressionLevel: o.ZSTDCompressionLevel,
 		AllocPool: z.NewAllocatorPool(tablePoolSize),
 	}}, nil
@@ -114,25 +110,23 @@ func (w *tableSlice) add(rec *archive.Record) error {
 }
 
 // close makes a durable table of what was added since the last one.
-func (w *tableSlice) close() (err error) {
+func (w *tableSlice) close() error {
 	if w.builder == nil {
 		return nil
 	}
-	defer func() {
-		w.builder.Close()
-		w.builder = nil
-		if p := recover(); p != nil {
-			err = fault.New(fault.Other, "write a table in "+w.sink.dir, "%.300v", p)
-		}
-	}()
 	s := w.sink
 	id := s.nextID.Add(1)
-	t, err := table.CreateTable(table.NewFilename(id, s.dir), w.builder)
+	err := recovered(func() error {
+		t, err := table.CreateTable(table.NewFilename(id, s.dir), w.builder)
+		if err != nil {
+			return err
+		}
+		return t.Close(-1)
+	})
+	w.builder.Close()
+	w.builder = nil
 	if err != nil {
 		return fault.Wrap(err, "write table %06d.sst in %s", id, s.dir)
-	}
-	if err := t.Close(-1); err != nil {
-		return fault.Wrap(err, "close table %06d.sst in %s", id, s.dir)
 	}
 	s.records.Add(w.records)
 	w.records = 0
@@ -154,17 +148,10 @@ func (s *tableSink) finish() (int64, error) {
 	if err != nil {
 		return 0, fault.Wrap(err, "open the new database in %s", s.dir)
 	}
-	var records int64
-	tables := db.Tables()
-	for _, t := range tables {
-		records += int64(t.KeyCount)
-	}
-	if err := db.Close(); err != nil {
-		return 0, fault.Wrap(err, "close the new database in %s", s.dir)
-	}
-	if want := s.records.Load(); records != want || len(tables) != len(s.changes) {
-		return 0, fault.New(fault.Other, "restore to "+s.dir, "Badger finds %d records in %d tables, %d in %d were written",
-			records, len(tables), want, len(s.changes))
+	records := s.records.Load()
+	err = errors.Join(checkTables(db, records, len(s.changes)), fault.Wrap(db.Close(), "close the new database in %s", s.dir))
+	if err != nil {
+		return 0, err
 	}
 	return records, nil
 }

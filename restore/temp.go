@@ -2,7 +2,6 @@ package restore
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,16 +42,30 @@ func checkTemp(temp string) error {
 
 // tempDir is a pN.tmp being filled, locked against other processes.
 type tempDir struct {
-	path   string
-	target string
-	marker *os.File
+	path      string
+	target    string
+	marker    *os.File // open and locked
+	published bool     // renamed to target
 }
 
 // newTemp makes target's temporary directory; what an interrupted restore left
 // in it is deleted.
 func newTemp(target string) (*tempDir, error) {
+	const attempts = 20
+	for range attempts {
+		t, err := lockTemp(target)
+		if err != nil || t != nil {
+			return t, err
+		}
+	}
+	return nil, fault.New(fault.Locked, "restore to "+target, "other restores come and go there")
+}
+
+// lockTemp returns nil when another restore has removed or renamed the
+// directory before it was locked.
+func lockTemp(target string) (*tempDir, error) {
 	t := &tempDir{path: target + tempSuffix, target: target}
-	if err := checkTemp(t.path); err != nil {
+	if err := checkTarget(target); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(t.path, 0o700); err != nil {
@@ -60,17 +73,33 @@ func newTemp(target string) (*tempDir, error) {
 	}
 	marker := filepath.Join(t.path, markerFile)
 	f, err := os.OpenFile(marker, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fault.Wrap(err, "make %s", marker)
 	}
 	if err := lockFile(f); err != nil {
 		return nil, errors.Join(fault.New(fault.Locked, "restore to "+target, "another restore is writing there: %w", err), f.Close())
 	}
+	if !isOpenFile(f, marker) {
+		return nil, f.Close()
+	}
 	t.marker = f
 	if err := t.clear(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return t, nil
+}
+
+// isOpenFile reports whether name still names the open file.
+func isOpenFile(f *os.File, name string) bool {
+	opened, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(name)
+	return err == nil && os.SameFile(opened, named)
 }
 
 // clear deletes everything but the marker.
@@ -90,35 +119,86 @@ func (t *tempDir) clear() error {
 	return nil
 }
 
-// publish makes the directory the target, durably.
-func (t *tempDir) publish() error {
-	err := syncDir(t.path)
-	if err == nil {
-		err = removeEmpty(t.target)
+// publish makes the directories their targets, durably: all of them, or on an
+// error none, unless the process dies in between.
+func publish(temps []*tempDir) error {
+	for _, t := range temps {
+		if err := t.rename(); err != nil {
+			return fault.Wrap(err, "make %s of %s", t.target, t.path)
+		}
 	}
-	if err == nil {
-		err = renameLocked(t.marker, t.path, t.target)
+	for _, t := range temps {
+		if err := syncDir(filepath.Dir(t.target)); err != nil {
+			return fault.Wrap(err, "make %s of %s durable", t.target, t.path)
+		}
 	}
-	if err == nil {
-		err = os.Remove(filepath.Join(t.target, markerFile))
+	for _, t := range temps {
+		if err := os.Remove(filepath.Join(t.target, markerFile)); err != nil {
+			return fault.Wrap(err, "finish %s", t.target)
+		}
 	}
-	if err == nil {
-		err = syncDir(filepath.Dir(t.target))
-	}
-	return fault.Wrap(err, "make %s of %s", t.target, t.path)
+	return nil
 }
 
-// abandon deletes the directory.
+func (t *tempDir) rename() error {
+	if err := syncDir(t.path); err != nil {
+		return err
+	}
+	if err := removeEmpty(t.target); err != nil {
+		return err
+	}
+	if err := renameLocked(t.marker, t.path, t.target); err != nil {
+		return err
+	}
+	t.published = true
+	return nil
+}
+
+// unlock lets others restore to the target.
+func (t *tempDir) unlock() error {
+	if err := t.marker.Close(); !errors.Is(err, fs.ErrClosed) {
+		return fault.Wrap(err, "close the mark of %s", t.target)
+	}
+	return nil
+}
+
+// abandon deletes the directory, under whatever name it has.
 func (t *tempDir) abandon() error {
-	err := errors.Join(t.clear(), os.Remove(filepath.Join(t.path, markerFile)), t.marker.Close(), os.Remove(t.path))
-	return fault.Wrap(err, "remove %s", t.path)
+	var err error
+	if t.published {
+		err = os.Rename(t.target, t.path)
+	}
+	if err == nil {
+		err = t.clear()
+	}
+	if err == nil {
+		err = os.RemoveAll(filepath.Join(t.path, markerFile))
+	}
+	if err == nil {
+		err = os.Remove(t.path)
+	}
+	return fault.Wrap(errors.Join(err, t.unlock()), "remove %s", t.path)
 }
 
 // removeEmpty removes an empty directory if there is one: rename replaces one
 // on some systems and not on others.
 func removeEmpty(dir string) error {
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the target is not empty any more: %w", err)
+		return fault.New(fault.Exists, "restore to "+dir, "it is not empty any more: %w", err)
+	}
+	return nil
+}
+
+// makeDir makes a directory and those above it, durably.
+func makeDir(dir string) error {
+	above := existingParent(dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fault.Wrap(err, "make directory %s", dir)
+	}
+	for made := dir; made != above; made = filepath.Dir(made) {
+		if err := syncDir(filepath.Dir(made)); err != nil {
+			return fault.Wrap(err, "make directory %s", dir)
+		}
 	}
 	return nil
 }
