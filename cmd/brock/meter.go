@@ -113,7 +113,7 @@ func (m *meter) clear() {
 // bar is one line of less than width columns.
 func bar(title string, now moment, elapsed time.Duration, width int) string {
 	text := strings.Join(facts(now, elapsed), "  ")
-	const frame, least, most = 6, 10, 40 // blanks, brackets and a column to spare; of the bar
+	const frame, least, most = 7, 10, 40 // blanks, brackets and a column to spare; of the bar
 	room := min(most, width-len(title)-len(text)-frame)
 	line := title + "  " + text
 	if now.fraction > 0 && room >= least {

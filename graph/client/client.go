@@ -16,9 +16,9 @@ import (
 
 // Client is a client of one alpha. It may be used by many goroutines.
 type Client struct {
-	base  url.URL
-	token string
-	http  *http.Client
+	base      url.URL
+	token     string
+	transport *http.Transport
 }
 
 // Options of a Client. The zero value is good for an alpha without a token.
@@ -39,15 +39,16 @@ func New(alpha string, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	dialer := &net.Dialer{Timeout: dialTimeout}
 	transport := &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
-		DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:       dialer.DialContext,
 		ForceAttemptHTTP2: true,
 		IdleConnTimeout:   idleTimeout,
 		// Between processes of one host compressing costs more than it saves.
 		DisableCompression: true,
 	}
-	return &Client{base: base, token: o.AuthToken, http: &http.Client{Transport: transport}}, nil
+	return &Client{base: base, token: o.AuthToken, transport: transport}, nil
 }
 
 func parseBase(alpha string) (url.URL, error) {
@@ -78,7 +79,7 @@ func parseBase(alpha string) (url.URL, error) {
 func (c *Client) String() string { return c.base.String() }
 
 // Close closes the connections that are kept for the next request.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
 // url returns the address of an endpoint.
 func (c *Client) url(path string, query url.Values) string {
@@ -91,7 +92,11 @@ func (c *Client) url(path string, query url.Values) string {
 // do sends a request and explains what keeps it from being answered. The
 // caller closes the body of the response.
 func (c *Client) do(req *http.Request) (*http.Response, error) {
-	res, err := c.http.Do(req)
+	return c.doOver(c.transport, req)
+}
+
+func (c *Client) doOver(transport *http.Transport, req *http.Request) (*http.Response, error) {
+	res, err := (&http.Client{Transport: transport}).Do(req)
 	if err == nil {
 		return res, nil
 	}

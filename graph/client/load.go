@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 
@@ -40,7 +41,9 @@ func (c *Client) Load(ctx context.Context, namespace, collection string, r io.Re
 	if head, _ := body.Peek(2); string(head) == "\x1f\x8b" { // an error comes back when the body is read
 		req.Header.Set("Content-Encoding", "gzip")
 	}
-	res, err := c.do(req)
+	transport := source.endWithConnection(c.transport)
+	defer transport.CloseIdleConnections()
+	res, err := c.doOver(transport, req)
 	if cause := source.failed.Load(); cause != nil {
 		if err == nil {
 			_ = res.Body.Close() // only read
@@ -87,8 +90,8 @@ func loadError(op string, res *http.Response) error {
 
 // source passes a reader on, so that a Read of it that blocks, as one of a
 // terminal does, holds nobody up: net/http waits for the Read of a body even
-// when its request has been canceled. It remembers what made reading fail, which
-// net/http does not tell apart from a broken connection.
+// when the request is canceled or its connection gone. It remembers what made
+// reading fail, which net/http does not tell apart from a broken connection.
 type source struct {
 	out    *io.PipeReader
 	unhook func() bool
@@ -109,6 +112,33 @@ func startSource(ctx context.Context, r io.Reader) *source {
 func (s *source) stop() {
 	s.unhook()
 	_ = s.out.Close() // never fails
+}
+
+// endWithConnection returns a transport for one request: when its connection is
+// closed, the source is stopped.
+func (s *source) endWithConnection(t *http.Transport) *http.Transport {
+	t = t.Clone()
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &watchedConn{conn, func() { _ = s.out.CloseWithError(errConnectionClosed) }}, nil
+	}
+	return t
+}
+
+var errConnectionClosed = errors.New("the connection was closed")
+
+type watchedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *watchedConn) Close() error {
+	c.closed()
+	return c.Conn.Close()
 }
 
 // reading keeps the error of a Read that failed.
