@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 func main() {
@@ -40,7 +42,8 @@ func run(ctx context.Context, keep bool) (err error) {
 		}
 		err = errors.Join(err, os.RemoveAll(dir))
 	}()
-	d := &demo{dir: dir, binary: filepath.Join(dir, "brock"), began: time.Now()}
+	d := &demo{dir: dir, binary: filepath.Join(dir, "brock"), began: time.Now(),
+		terminal: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""}
 	if err := d.step("Build brock", "go build ./cmd/brock", func() error { return d.build(ctx) }); err != nil {
 		return err
 	}
@@ -56,16 +59,29 @@ func run(ctx context.Context, keep bool) (err error) {
 			return fmt.Errorf("%s: %w", round.name, err)
 		}
 	}
-	fmt.Printf("\nAll of it holds. %.0f seconds.\n%s", time.Since(d.began).Seconds(), nextSteps)
+	fmt.Printf("\n%s %.0f seconds.\n%s", d.bold("All of it holds."), time.Since(d.began).Seconds(), nextSteps)
 	return nil
 }
 
 const nextSteps = `
-What to try next (README.md has the whole tour):
+Try it yourself (README.md has the whole tour):
 
   make build
-  bin/brock alpha -p /tmp/tour/data &                       # then open http://127.0.0.1:8080/admin
-  bin/brock load --alpha http://127.0.0.1:8080 -c cities -f systest/data/cities.ndjson.gz
-  bin/brock lsbackup -l /tmp/tour/backups --output table    # after a backup there
+  bin/brock alpha -p /tmp/tour/data &
+  bin/brock load -c cities -f systest/data/cities.ndjson.gz
+
+Open http://127.0.0.1:8080/admin in a browser for GraphiQL, or:
+
+  curl -s http://127.0.0.1:8080/admin -H 'Content-Type: application/graphql' \
+    -d 'mutation { backup(input: {destination: "/tmp/tour/backups"}) { response { message code } taskId } }'
+  curl -s http://127.0.0.1:8080/admin -H 'Content-Type: application/graphql' \
+    -d '{ tasks { status phase message hint } }'                  # until it says Success
+
+Then list, verify and restore it, and serve what was restored:
+
+  bin/brock lsbackup -l /tmp/tour/backups --output table
+  bin/brock verify -l /tmp/tour/backups --level full
   bin/brock restore -p /tmp/tour/now -l /tmp/tour/backups --force_zero=false
+  bin/brock alpha -p /tmp/tour/now/p1 --http 127.0.0.1:8081 &
+  bin/brock dump --alpha http://127.0.0.1:8081 -c cities | head -n 3
 `

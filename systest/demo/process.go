@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,23 +18,44 @@ import (
 
 // demo is one run of the demonstration.
 type demo struct {
-	dir    string
-	binary string
-	began  time.Time
+	dir      string
+	binary   string
+	began    time.Time
+	terminal bool // that stdout is
 }
 
 // step says what is done, does it, and says how long it took.
 func (d *demo) step(what, command string, fn func() error) error {
-	fmt.Printf("• %s\n", what)
-	if command != "" {
-		fmt.Printf("    %s\n", strings.ReplaceAll(command, d.dir, "…"))
-	}
+	fmt.Printf("\n• %s\n", d.bold(what))
+	d.show(command)
 	began := time.Now()
 	if err := fn(); err != nil {
 		return fmt.Errorf("cannot %s: %w", strings.ToLower(what[:1])+what[1:], err)
 	}
 	fmt.Printf("    done in %.2f s\n", time.Since(began).Seconds())
 	return nil
+}
+
+// show prints what is run: a command line or, beginning with POST, a request.
+func (d *demo) show(command string) {
+	prompt := "  $ "
+	if strings.HasPrefix(command, "POST ") {
+		prompt = "  > "
+	}
+	fmt.Println(prompt + strings.ReplaceAll(command, d.dir, "…"))
+}
+
+// bold makes text stand out on a terminal.
+func (d *demo) bold(text string) string {
+	if d.terminal {
+		return "\x1b[1m" + text + "\x1b[0m"
+	}
+	return text
+}
+
+// indented prints what a command wrote.
+func indented(output string) {
+	fmt.Println("    " + strings.ReplaceAll(strings.TrimSpace(output), "\n", "\n    "))
 }
 
 func (d *demo) build(ctx context.Context) error {
@@ -51,14 +73,14 @@ func newKey(path string) error {
 	return os.WriteFile(path, key, 0o600)
 }
 
-// brock runs a command to its end and returns what it wrote to stdout. An error
-// has what it wrote to stderr.
+// brock runs a command to its end and returns what it wrote to stdout. The text
+// of an error is what it wrote to stderr.
 func (d *demo) brock(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, d.binary, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("brock %s: %w\n%s", args[0], err, errs.String())
+		return "", fmt.Errorf("%s(brock %s: %w)", errs.String(), args[0], err)
 	}
 	return out.String(), nil
 }
@@ -67,6 +89,7 @@ func (d *demo) brock(ctx context.Context, args ...string) (string, error) {
 type alpha struct {
 	cmd    *exec.Cmd
 	log    bytes.Buffer
+	url    string
 	client *client.Client
 }
 
@@ -89,11 +112,13 @@ func (d *demo) startAlpha(ctx context.Context, dir, keyFile string) (*alpha, err
 	if err != nil {
 		return nil, fmt.Errorf("alpha did not start: %w\n%s", a.cmd.Wait(), a.log.String())
 	}
-	fields := strings.Fields(line)
-	a.client, err = client.New(fields[len(fields)-1], client.Options{})
+	fields := strings.Fields(line) // brock alpha listens on URL
+	a.url = fields[len(fields)-1]
+	a.client, err = client.New(a.url, client.Options{})
 	if err != nil {
-		return nil, fmt.Errorf("%w; %w", err, a.stop())
+		return nil, errors.Join(err, a.stop())
 	}
+	fmt.Println("    " + strings.TrimSpace(line))
 	return a, nil
 }
 
@@ -102,7 +127,7 @@ func (a *alpha) stop() error {
 	if a.client != nil {
 		a.client.Close()
 	}
-	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	if err := a.cmd.Wait(); err != nil {

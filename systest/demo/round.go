@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -44,7 +45,7 @@ func (r *round) withKey(args ...string) []string {
 }
 
 func (r *round) run(ctx context.Context) (err error) {
-	fmt.Printf("\n== %s ==\n", strings.ToUpper(r.name[:1])+r.name[1:])
+	fmt.Printf("\n%s\n", r.bold("== "+strings.ToUpper(r.name[:1])+r.name[1:]+" =="))
 	err = r.step("Serve an empty database", "brock "+strings.Join(r.withKey("alpha", "-p", r.path("data")), " "), func() error {
 		r.source, err = r.startAlpha(ctx, r.path("data"), r.keyFile)
 		return err
@@ -77,11 +78,12 @@ func (r *round) backups(ctx context.Context) ([]model, error) {
 		what, command string
 		fn            func(context.Context) error
 	}{
-		{fmt.Sprintf("Load %d cities", len(records)), "brock load -c cities -f " + citiesFile, r.load},
-		{"Fill two more collections, one with records that get their keys from brock", "mutation { put(input: {…}) { commitTs keys } }", r.fill},
-		{"Full backup", r.mutation(), r.backup},
-		{fmt.Sprintf("Change %d cities, remove %d, drop a collection", updates, removals), "mutation { put … remove … dropCollection … }", r.change},
-		{"Incremental backup", r.mutation(), r.backup},
+		{fmt.Sprintf("Load %d cities", len(records)),
+			"brock load --alpha " + r.source.url + " -c cities -f " + citiesFile, r.load},
+		{"Fill two more collections, one with records that get their keys from brock", "POST /graphql mutation { put(input: {…}) { commitTs keys } }", r.fill},
+		{"Full backup", "POST /admin " + r.mutation(), r.backup},
+		{fmt.Sprintf("Change %d cities, remove %d, drop a collection", updates, removals), "POST /graphql mutation { put … remove … dropCollection … }", r.change},
+		{"Incremental backup", "POST /admin " + r.mutation(), r.backup},
 	}
 	for i, s := range steps {
 		if err := r.step(s.what, s.command, func() error { return s.fn(ctx) }); err != nil {
@@ -95,16 +97,15 @@ func (r *round) backups(ctx context.Context) ([]model, error) {
 }
 
 func (r *round) load(ctx context.Context) error {
-	f, err := os.Open(citiesFile)
+	out, err := r.brock(ctx, "load", "--alpha", r.source.url, "-c", cities, "-f", citiesFile)
 	if err != nil {
 		return err
 	}
-	defer f.Close() // only read
-	loaded, err := r.source.client.Load(ctx, "", cities, f)
-	if err == nil && loaded.Records != int64(len(r.state[cities])) {
-		err = fmt.Errorf("%d records were stored, %d sent", loaded.Records, len(r.state[cities]))
+	indented(out)
+	if want := fmt.Sprintf("%d records loaded", len(r.state[cities])); !strings.HasPrefix(out, want) {
+		return fmt.Errorf("it was to say %q", want)
 	}
-	return err
+	return nil
 }
 
 // mutation is Dgraph's, as its manual has it.
@@ -155,24 +156,27 @@ func (r *round) restore(ctx context.Context, num int, want model) error {
 	args := r.withKey("restore", "-p", dir, "-l", r.path("backups"), "--backup_num", fmt.Sprint(num), "--force_zero=false")
 	err := r.step(fmt.Sprintf("Restore backup %d", num), "brock "+strings.Join(args, " "), func() error {
 		out, err := r.brock(ctx, args...)
-		fmt.Print("    ", strings.ReplaceAll(strings.TrimSpace(out), "\n", "\n    "), "\n")
+		if err == nil {
+			indented(out)
+		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return r.step("Serve it and compare every record with what was acknowledged", "brock dump …", func() error {
+	args = r.withKey("alpha", "-p", filepath.Join(dir, "p1"))
+	return r.step("Serve it and compare every record with what was acknowledged", "brock "+strings.Join(args, " "), func() error {
 		a, err := r.startAlpha(ctx, filepath.Join(dir, "p1"), r.keyFile)
 		if err != nil {
 			return err
 		}
-		return errors.Join(compare(ctx, a, want), a.stop())
+		return errors.Join(r.compare(ctx, a, want), a.stop())
 	})
 }
 
 // compare dumps every collection and holds it against the model, and the list
 // of collections too.
-func compare(ctx context.Context, a *alpha, want model) error {
+func (r *round) compare(ctx context.Context, a *alpha, want model) error {
 	var listed struct {
 		Collections []struct{ Name string }
 	}
@@ -182,17 +186,19 @@ func compare(ctx context.Context, a *alpha, want model) error {
 	if len(listed.Collections) != len(want) {
 		return fmt.Errorf("there are %d collections, %d were acknowledged", len(listed.Collections), len(want))
 	}
-	for name := range want {
-		var got bytes.Buffer
-		if _, err := a.client.Dump(ctx, "", name, &got); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		args := []string{"dump", "--alpha", a.url, "-c", name}
+		r.show("brock " + strings.Join(args, " "))
+		got, err := r.brock(ctx, args...)
+		if err != nil {
 			return err
 		}
 		expected, err := want.dump(name)
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(got.Bytes(), expected) {
-			return fmt.Errorf("collection %s is not what was acknowledged: %d bytes, expected %d", name, got.Len(), len(expected))
+		if got != string(expected) {
+			return fmt.Errorf("collection %s is not what was acknowledged: %d bytes, expected %d", name, len(got), len(expected))
 		}
 		fmt.Printf("    %s: %d records, equal byte for byte\n", name, len(want[name]))
 	}
@@ -204,22 +210,24 @@ func (r *round) proofs(ctx context.Context) error {
 	args := r.withKey("verify", "-l", r.path("backups"), "--level", "full")
 	err := r.step("Verify every byte", "brock "+strings.Join(args, " "), func() error {
 		out, err := r.brock(ctx, args...)
-		fmt.Print("    ", strings.TrimSpace(out), "\n")
+		if err == nil {
+			indented(out)
+		}
 		return err
 	})
 	if err != nil || r.keyFile == "" {
 		return err
 	}
-	return r.step("Without the key it is refused", "brock restore … (no key)", func() error {
-		_, err := r.brock(ctx, "restore", "-p", r.path("no-key"), "-l", r.path("backups"), "--force_zero=false")
-		if err == nil {
-			return errors.New("it was restored")
+	args = []string{"restore", "-p", r.path("no-key"), "-l", r.path("backups"), "--force_zero=false"}
+	return r.step("Without the key it is refused", "brock "+strings.Join(args, " "), func() error {
+		_, err := r.brock(ctx, args...)
+		if err == nil || !strings.Contains(err.Error(), "no key was given") {
+			return fmt.Errorf("it was not refused for the missing key: %w", err)
 		}
-		if _, stat := os.Stat(r.path("no-key", "p1")); !os.IsNotExist(stat) {
+		if _, stat := os.Stat(r.path("no-key")); !os.IsNotExist(stat) {
 			return errors.New("something was written")
 		}
-		lines := strings.Split(err.Error(), "\n")
-		fmt.Println("    " + strings.Join(lines[1:max(1, len(lines)-1)], "\n    "))
+		indented(err.Error())
 		return nil
 	})
 }
