@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -86,11 +87,28 @@ func removeEmptyLogs(dir string) error {
 
 var errLocked = errors.New("another process has it open")
 
-// openError says who has the store open, where that is the reason. Badger's
+// isLocked reports whether err is errLocked or what Badger says instead: its
 // errors are text only.
+func isLocked(err error) bool {
+	return errors.Is(err, errLocked) || err != nil && strings.Contains(err.Error(), "Cannot acquire directory lock")
+}
+
+// patiently calls fn again for a while when somebody has the lock. A process
+// that starts another shares its open files with it until that one executes: a
+// lock just given up may be held for a moment more, by nobody one could name.
+func patiently(fn func() error) error {
+	const patience, pause = time.Second, 20 * time.Millisecond
+	for began := time.Now(); ; time.Sleep(pause) {
+		if err := fn(); !isLocked(err) || time.Since(began) > patience {
+			return err
+		}
+	}
+}
+
+// openError says who has the store open, where that is the reason.
 func openError(dir string, err error) error {
 	op := "open store " + dir
-	if !errors.Is(err, errLocked) && !strings.Contains(err.Error(), "Cannot acquire directory lock") {
+	if !isLocked(err) {
 		return fault.Wrap(err, "%s", op)
 	}
 	holder := "another process"

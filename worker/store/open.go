@@ -26,7 +26,7 @@ func Open(o Options) (*Store, error) {
 	if o.Dir == "" || o.Group == 0 {
 		return nil, fault.New(fault.Usage, "open store", "a directory and a group of at least 1 are needed")
 	}
-	if err := prepareDir(o.Dir); err != nil {
+	if err := patiently(func() error { return prepareDir(o.Dir) }); err != nil {
 		return nil, openError(o.Dir, err)
 	}
 	o = o.withDefaults()
@@ -38,7 +38,11 @@ func Open(o Options) (*Store, error) {
 		reaper:      reaper{idleDelay: o.reapDelay, maintenance: &s.maintenance},
 		diskSpace:   diskSpace{o.MinFreeBytes, o.free, s.tableBytes},
 	}
-	db, err := badger.OpenManaged(badgerOptions(o, s.committer))
+	var db *badger.DB
+	err := patiently(func() (err error) {
+		db, err = badger.OpenManaged(badgerOptions(o, s.committer))
+		return err
+	})
 	if err != nil {
 		return nil, openError(o.Dir, err)
 	}
