@@ -123,6 +123,11 @@ func (w *rangeWriter) emit(rec *archive.Record, newKey bool) error {
 		return fault.New(fault.Corrupt, fmt.Sprintf("back up key %x", clip(rec.Key)),
 			"its version %d is not in (%d, %d]", rec.Version, g.Since, g.Snapshot.ReadTs)
 	}
+	if w.part != nil && newKey && w.part.LineBytes() > archive.MaxPartLine {
+		if err := w.finish(); err != nil {
+			return err
+		}
+	}
 	if w.part == nil {
 		if err := w.open(); err != nil {
 			return err

@@ -118,7 +118,7 @@ func ReadPartList(ctx context.Context, d destination.Destination, m *manifest.Ma
 		return fault.New(fault.Corrupt, "read part list "+name, format, args...).
 			WithHint("bring the object back from a copy, or restore an earlier backup")
 	}
-	stored, err := readObject(ctx, d, name, maxPartList)
+	stored, err := readObject(ctx, d, name, min(g.PartList.Bytes, maxPartList))
 	switch {
 	case fault.Is(err, fault.NotFound):
 		return nil, corrupt("it is missing: %w", err)

@@ -21,8 +21,9 @@ func Chain(ctx context.Context, d destination.Destination, backupID string, num 
 	if err != nil {
 		return nil, err
 	}
-	if len(listing.Damaged) > 0 && (backupID == "" || num == 0) {
-		first := listing.Damaged[0]
+	damaged := append(listing.Damaged, altered(listing, key)...)
+	if len(damaged) > 0 && (backupID == "" || num == 0) {
+		first := damaged[0]
 		e := &fault.Error{Kind: fault.KindOf(first.Err), Op: "choose a backup at " + d.String(), Err: first.Err}
 		return nil, e.WithHint("it may be of any series; say which backup you want without it: --backup_id and --backup_num (brock lsbackup lists them)")
 	}
@@ -40,4 +41,23 @@ func Chain(ctx context.Context, d destination.Destination, backupID string, num 
 		}
 	}
 	return chain, nil
+}
+
+// altered returns the manifests that were made with this key and are not what
+// was written: what series they belong to cannot be trusted either.
+func altered(l *backup.Listing, key ee.Key) (out []backup.Damaged) {
+	if key.IsZero() {
+		return nil
+	}
+	for i := range l.Series {
+		for _, m := range l.Series[i].Members {
+			if m.KeyID != key.ID() {
+				continue
+			}
+			if err := m.CheckKey(m.Data, key); err != nil {
+				out = append(out, backup.Damaged{Path: m.Path, Err: err})
+			}
+		}
+	}
+	return out
 }

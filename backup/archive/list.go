@@ -38,6 +38,11 @@ const (
 	listVersion = 1
 	// maxListRaw bounds a part list's JSON: 16 TB of data in 2 MiB chunks.
 	maxListRaw = 2 << 30
+	// maxLine bounds a line of it. A writer begins a new part before a line has
+	// half of that.
+	maxLine = 16 << 20
+	// MaxPartLine is when PartWriter.LineBytes says that a part is full.
+	MaxPartLine = maxLine / 4
 )
 
 // EncodeList returns the bytes to store; with a key they are encrypted under a
@@ -86,10 +91,9 @@ func DecodeList(stored []byte, key ee.Key, want ListHead) (*List, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
-	limited := &io.LimitedReader{R: zip, N: maxListRaw}
-	dec := json.NewDecoder(bufio.NewReaderSize(limited, 64<<10))
+	lines := &lineReader{r: bufio.NewReaderSize(io.LimitReader(zip, maxListRaw), 64<<10)}
 	l := new(List)
-	if err := dec.Decode(&l.Head); err != nil {
+	if err := lines.next(&l.Head); err != nil {
 		return nil, fmt.Errorf("its head: %w", err)
 	}
 	want.Version, want.Parts = listVersion, l.Head.Parts
@@ -98,22 +102,51 @@ func DecodeList(stored []byte, key ee.Key, want ListHead) (*List, error) {
 	}
 	for {
 		var p Part
-		err := dec.Decode(&p)
-		if errors.Is(err, io.EOF) {
+		err := lines.next(&p)
+		if errors.Is(err, errNoLine) {
 			break
+		}
+		if err == nil {
+			err = p.check(want, encrypted)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("part %d: %w", len(l.Parts)+1, err)
 		}
-		if err := p.check(want, encrypted); err != nil {
-			return nil, fmt.Errorf("part %d: %w", len(l.Parts)+1, err)
-		}
 		l.Parts = append(l.Parts, p)
 	}
-	if limited.N <= 0 {
-		return nil, fmt.Errorf("it is larger than %d bytes", maxListRaw)
-	}
 	return l, l.check()
+}
+
+// lineReader reads JSON lines of bounded length.
+type lineReader struct {
+	r    *bufio.Reader
+	line []byte
+}
+
+var errNoLine = errors.New("it ends early")
+
+// next decodes the next line into v, or returns errNoLine after the last one.
+func (l *lineReader) next(v any) error {
+	l.line = l.line[:0]
+	for {
+		piece, err := l.r.ReadSlice('\n')
+		l.line = append(l.line, piece...)
+		switch {
+		case len(l.line) > 0 && l.line[0] != '{':
+			return fmt.Errorf("a line does not begin with {")
+		case len(l.line) > maxLine:
+			return fmt.Errorf("a line is longer than %d bytes", maxLine)
+		case err == nil:
+			return json.Unmarshal(l.line, v)
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) && len(l.line) == 0:
+			return errNoLine
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("its last line has no end")
+		default:
+			return fmt.Errorf("decompress: %w", err)
+		}
+	}
 }
 
 // check holds the parts against each other.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/cipher"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
@@ -54,6 +55,7 @@ type PartWriter struct {
 	buf     []byte // frame length, then pb.KVList
 	chunk   Chunk
 	limit   int
+	line    int // bytes that the chunks take in the part list
 	flushed func(records, rawBytes, storedBytes int64)
 }
 
@@ -108,6 +110,10 @@ func (p *PartWriter) Add(r *Record, newKey bool, collection uint64) error {
 	return nil
 }
 
+// LineBytes returns about how long the part's line in the part list is so far.
+// At MaxPartLine the caller should begin another part.
+func (p *PartWriter) LineBytes() int { return p.line + 44*len(p.part.Collections) }
+
 // flush stores the records collected so far as one member.
 func (p *PartWriter) flush() error {
 	if p.chunk.Records == 0 {
@@ -129,6 +135,7 @@ func (p *PartWriter) flush() error {
 	}
 	p.part.RawBytes += p.chunk.RawBytes
 	p.part.Chunks = append(p.part.Chunks, p.chunk)
+	p.line += 200 + base64.StdEncoding.EncodedLen(len(p.chunk.FirstKey))
 	if p.flushed != nil {
 		p.flushed(p.chunk.Records, p.chunk.RawBytes, p.chunk.StoredBytes)
 	}

@@ -140,7 +140,7 @@ func Decode(data []byte, folder string) (*Manifest, error) {
 	if err := json.Unmarshal(data, &probe); err != nil {
 		return corrupt("%w", err)
 	}
-	if probe.Version > FormatVersion {
+	if probe.Version > FormatVersion && sealedAnyhow(data) {
 		return nil, fault.New(fault.Usage, "read manifest "+folder+"/"+FileName,
 			"it is of format version %d; this brock reads version %d", probe.Version, FormatVersion).
 			WithHint("use a newer brock")
@@ -172,6 +172,13 @@ func (m *Manifest) checkSeal(data []byte) error {
 		err = fmt.Errorf("it was altered: its SHA-256 is wrong")
 	}
 	return err
+}
+
+// sealedAnyhow tells a manifest of a newer format from a damaged one: the seal is
+// the same in all versions.
+func sealedAnyhow(data []byte) bool {
+	plain, encrypted := &Manifest{}, &Manifest{Encrypted: true}
+	return plain.checkSeal(data) == nil || encrypted.checkSeal(data) == nil
 }
 
 // splitSeal cuts a manifest into what is sealed and the seal.

@@ -191,11 +191,7 @@ func TestRefuses(t *testing.T) {
 		t.Errorf("a manifest in another folder: %v", err)
 	}
 	m.Version = FormatVersion + 1
-	data, err := json.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Decode(data, m.Path); !fault.Is(err, fault.Usage) || fault.HintOf(err) == "" {
+	if _, err := Decode(sealed(t, m), m.Path); !fault.Is(err, fault.Usage) || fault.HintOf(err) == "" {
 		t.Errorf("a newer format: %v", err)
 	}
 }
