@@ -45,7 +45,7 @@ func TestBank(t *testing.T) {
 const (
 	accounts       = 40
 	openingBalance = 1_000
-	ballastKB      = 2_500
+	ballastKB      = 1_500
 )
 
 var (
@@ -89,6 +89,7 @@ func newBank(t *testing.T) *bank {
 		opening = append(opening, b.account(i))
 	}
 	b.commit(t, opening...)
+	b.fillOnce(t, 0)
 	return b
 }
 
@@ -168,26 +169,30 @@ func (b *bank) transfer(t *testing.T, random *rand.Rand, stop <-chan struct{}) {
 
 // fill loads records, one batch at a time, until it is told to stop.
 func (b *bank) fill(t *testing.T, stop <-chan struct{}) {
-	for round := 0; !t.Failed(); round++ {
+	for round := 1; !t.Failed(); round++ {
 		select {
 		case <-stop:
 			return
 		default:
+			b.fillOnce(t, round)
 		}
-		lines := records{}
-		for i := range 300 {
-			lines[fmt.Sprintf("item %d", (round*37+i)%900)] = fmt.Sprintf(`{"round":%d}`, round)
-		}
-		answer, err := b.alpha.Load(t.Context(), stockRef.namespace, stockRef.name, bytes.NewReader(lines.dump()))
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if answer.Batches != 1 {
-			t.Errorf("%d records were loaded in %d commits", len(lines), answer.Batches)
-		}
-		b.note(bankCommit{answer.CommitTs, stockRef, lines})
 	}
+}
+
+func (b *bank) fillOnce(t *testing.T, round int) {
+	lines := records{}
+	for i := range 300 {
+		lines[fmt.Sprintf("item %d", (round*37+i)%900)] = fmt.Sprintf(`{"round":%d}`, round)
+	}
+	answer, err := b.alpha.Load(t.Context(), stockRef.namespace, stockRef.name, bytes.NewReader(lines.dump()))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if answer.Batches != 1 {
+		t.Errorf("%d records were loaded in %d commits", len(lines), answer.Batches)
+	}
+	b.note(bankCommit{answer.CommitTs, stockRef, lines})
 }
 
 // at returns what must be there at a version.

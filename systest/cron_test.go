@@ -28,11 +28,9 @@ mutation {
 EOF
 length=$(printf %s "$query" | wc -c)
 exec 3<>"/dev/tcp/$ALPHA_HOST/$ALPHA_PORT"
-{
-  printf 'POST /admin HTTP/1.1\r\nHost: %s\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n' "$ALPHA_HOST:$ALPHA_PORT"
-  printf 'Content-Type: application/graphql\r\nX-Dgraph-AuthToken: %s\r\n' "$AUTH_TOKEN"
-  printf 'Content-Length: %s\r\nConnection: close\r\n\r\n%s' "$length" "$query"
-} >&3
+printf 'POST /admin HTTP/1.1\r\nHost: %s\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\nContent-Type: application/graphql\r\nX-Dgraph-AuthToken: %s\r\nContent-Length: %s\r\nConnection: close\r\n\r\n%s' \
+  "$ALPHA_HOST:$ALPHA_PORT" "$AUTH_TOKEN" "$length" "$query" >request
+cat request >&3 # in one piece, as curl sends it
 answer=$(cat <&3)
 body=$(printf %s "$answer" | tail -n 1)
 if grep -q errors <<<"$body"; then

@@ -31,7 +31,7 @@ func TestKilledBackup(t *testing.T) {
 	h.see(t)
 
 	debris := 0
-	const rounds = 6
+	const rounds = 5
 	for round := range rounds {
 		a.store(t, h.model, bankRef, putRecord{fmt.Sprint(round), json.RawMessage(`"before"`)})
 		id, err := a.submit(t, destination, true)

@@ -20,7 +20,7 @@ func TestKilledRestore(t *testing.T) {
 	k.finish(t, filepath.Join(t.TempDir(), "r"))
 	usual := time.Since(began)
 	early := 0
-	for range 6 {
+	for range 4 {
 		dir := filepath.Join(t.TempDir(), "r")
 		p := start(t, nil, k.command(dir)...)
 		time.Sleep(time.Duration(random.Int64N(int64(usual)))) // the moment is what the test is about
@@ -71,7 +71,7 @@ func newKilledRestore(t *testing.T) *killedRestore {
 	a.load(t, k.model, ballastRef, ballast(ballastKB))
 	a.backup(t, k.destination, false)
 	a.remove(t, k.model, ballastRef, k.model.someKeys(ballastRef, 300)...)
-	a.load(t, k.model, stockRef, ballast(300))
+	a.load(t, k.model, stockRef, ballast(100))
 	a.backup(t, k.destination, false)
 	a.stop(t)
 	return k

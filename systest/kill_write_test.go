@@ -22,7 +22,7 @@ func TestKilledWriter(t *testing.T) {
 	for i := range clients {
 		clients[i] = &writer{into: ref{"writers", fmt.Sprint(i)}, acknowledged: records{}}
 	}
-	const rounds = 5
+	const rounds = 4
 	answered := 0
 	for round := range rounds {
 		var busy sync.WaitGroup

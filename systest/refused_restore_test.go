@@ -93,7 +93,7 @@ func TestRefusedRestores(t *testing.T) {
 			code: exitDamaged, texts: []string{"it was altered: its SHA-256 is not the manifest's", "hint: "}},
 		{name: "wrong MAC", of: secret, code: exitDamaged,
 			damage: secret.onObject(3, ".json", func(b []byte) []byte { return bytes.Replace(b, []byte(`"max_uid": 0`), []byte(`"max_uid": 1`), 1) }),
-			texts:  []string{"the key is right and the manifest's MAC is not", "hint: do not trust this series"}},
+			texts:  []string{"the key is right and the manifest's MAC is not", "hint: "}, works: 2},
 		{name: "cut manifest", of: plain, damage: plain.onObject(3, ".json", func(b []byte) []byte { return b[:len(b)/2] }),
 			code: exitDamaged, texts: []string{"cannot read manifest", "hint: ", "--backup_id and --backup_num"}, works: 2},
 		{name: "wrong key", of: secret, key: keyFile(t, 24), code: exitError,
