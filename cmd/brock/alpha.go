@@ -145,6 +145,7 @@ func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *grap
 	}
 	if err == nil {
 		logStart(node, o.dir, key)
+		warnOfNetwork(listener.Addr())
 		select {
 		case err = <-served:
 		case <-ctx.Done():
@@ -168,6 +169,13 @@ func logStart(node *worker.Node, dir string, key ee.Key) {
 	}
 	glog.Infof("brock %s serves group %d from %s (database %s, commit %d); its backups are %s",
 		versionText(), status.Group, dir, status.DBID, status.MaxTs, backups)
+}
+
+// warnOfNetwork tells who else may read and write the records.
+func warnOfNetwork(address net.Addr) {
+	if tcp, ok := address.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		glog.Warningf("/graphql, /load and /dump answer to everybody who reaches %s", address)
+	}
 }
 
 // logToStderr sets glog up, whose flags are no flags of brock.

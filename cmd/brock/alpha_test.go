@@ -64,6 +64,7 @@ func refusesConnections(t *testing.T, a *alpha) {
 }
 
 func TestAlphaAnswersRequestsUnderWay(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "p")
 	a := startAlpha(t, dir)
 	feed, loaded := slowLoad(t, a)
@@ -84,6 +85,7 @@ func TestAlphaAnswersRequestsUnderWay(t *testing.T) {
 }
 
 func TestAlphaCutsOffAfterDrain(t *testing.T) {
+	t.Parallel()
 	a := startAlpha(t, filepath.Join(t.TempDir(), "p"), "--drain", "50ms")
 	feed, loaded := slowLoad(t, a)
 	defer feed.Close()
@@ -97,15 +99,15 @@ func TestAlphaCutsOffAfterDrain(t *testing.T) {
 }
 
 func TestSecondSignalExits(t *testing.T) {
+	t.Parallel()
 	a := startAlpha(t, filepath.Join(t.TempDir(), "p"), "--drain", "1h")
 	feed, _ := slowLoad(t, a)
 	defer feed.Close()
 	a.signal(t, syscall.SIGINT)
 	refusesConnections(t, a)
 	a.signal(t, syscall.SIGINT)
-	a.exit()
-	if status, ok := a.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGINT {
-		t.Errorf("the alpha ended as %v", a.cmd.ProcessState)
+	if code := a.exit(); code != exitError {
+		t.Errorf("the second signal ended the alpha with exit code %d, log:\n%s", code, a.log)
 	}
 }
 
@@ -136,6 +138,7 @@ func TestAlphaRefuses(t *testing.T) {
 }
 
 func TestAlphaGroup(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	startAlpha(t, filepath.Join(dir, "p"), "--group", "2").stop(t)
 	call{dir: dir}.run(t, "alpha", "-p", "p", "--http", "127.0.0.1:0").

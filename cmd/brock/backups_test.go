@@ -64,6 +64,7 @@ func (m made) folders(t *testing.T) []string {
 }
 
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	m := makeSeries(t)
 	for i, num := range []string{"1", "2", "0"} {
 		dir := t.TempDir()
@@ -87,6 +88,7 @@ func TestRestore(t *testing.T) {
 }
 
 func TestRestoreJSON(t *testing.T) {
+	t.Parallel()
 	m := makeSeries(t)
 	dir := t.TempDir()
 	r := good(t, "restore", "-p", dir, "-l", m.destination, "--force_zero=false", "--output", "json")
@@ -101,6 +103,7 @@ func TestRestoreJSON(t *testing.T) {
 }
 
 func TestRestoreDryRun(t *testing.T) {
+	t.Parallel()
 	m := makeSeries(t)
 	dir := t.TempDir()
 	r := call{dir: dir}.run(t, "restore", "-p", "r", "-l", "file://"+m.destination, "--force_zero=false", "--dry_run")
@@ -114,6 +117,7 @@ func TestRestoreDryRun(t *testing.T) {
 }
 
 func TestRestoreRefusals(t *testing.T) {
+	t.Parallel()
 	m := makeSeries(t)
 	dir := t.TempDir()
 	mkdir(t, filepath.Join(dir, "full"))
@@ -141,6 +145,7 @@ func TestRestoreRefusals(t *testing.T) {
 }
 
 func TestEncrypted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	key := write(t, filepath.Join(dir, "key"), strings.Repeat("k", 32))
 	other := write(t, filepath.Join(dir, "other"), strings.Repeat("K", 32))
@@ -160,6 +165,7 @@ func TestEncrypted(t *testing.T) {
 }
 
 func TestListBackups(t *testing.T) {
+	t.Parallel()
 	m := makeSeries(t)
 	var listed []manifest.Manifest
 	r := good(t, "lsbackup", "-l", m.destination)
@@ -202,6 +208,7 @@ func stable(text string) string {
 }
 
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	m := makeSeries(t)
 	for _, level := range []string{"quick", "full", "restore"} {
 		scratch := t.TempDir()
@@ -219,6 +226,7 @@ func TestVerify(t *testing.T) {
 }
 
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		damage func(t *testing.T, folder string)
@@ -232,6 +240,7 @@ func TestDamage(t *testing.T) {
 			exitDamaged, exitDamaged, exitDamaged, exitDamaged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			m := makeSeries(t)
 			c.damage(t, m.folders(t)[1])
 			dir := t.TempDir()

@@ -27,6 +27,7 @@ func gzipped(t *testing.T, text string) string {
 }
 
 func TestLoadAndDump(t *testing.T) {
+	t.Parallel()
 	a := startAlpha(t, filepath.Join(t.TempDir(), "p"))
 	dir := t.TempDir()
 	want := records(5000, "text <&> ünï")
@@ -75,6 +76,7 @@ func TestLoadOfNothing(t *testing.T) {
 }
 
 func TestLoadBadLine(t *testing.T) {
+	t.Parallel()
 	a := startAlpha(t, filepath.Join(t.TempDir(), "p"))
 	head := records(3000, "good")
 	for _, c := range []struct {
@@ -105,6 +107,7 @@ func TestLoadBadLine(t *testing.T) {
 }
 
 func TestLoadErrors(t *testing.T) {
+	t.Parallel()
 	a := startAlpha(t, filepath.Join(t.TempDir(), "p"))
 	dir := t.TempDir()
 	cut := write(t, filepath.Join(dir, "cut.gz"), gzipped(t, records(50_000, "x"))[:1000])
@@ -118,6 +121,7 @@ func TestLoadErrors(t *testing.T) {
 }
 
 func TestLoadInterrupted(t *testing.T) {
+	t.Parallel()
 	a := startAlpha(t, filepath.Join(t.TempDir(), "p"))
 	in, feed, err := os.Pipe()
 	if err != nil {

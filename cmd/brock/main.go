@@ -15,12 +15,13 @@ var version string
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// run executes a command line and returns the exit code. The first SIGINT or
-// SIGTERM cancels the command, the second ends the process.
+// run executes a command line and returns the exit code.
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go endOnSignals(signals, cancel)
 
 	root := newRoot()
 	root.SetArgs(args)
@@ -30,6 +31,23 @@ func run(args []string) int {
 	}
 	return exitCode(err)
 }
+
+// endOnSignals cancels the command at the first signal and ends the process at
+// the second.
+func endOnSignals(signals <-chan os.Signal, cancel context.CancelCauseFunc) {
+	cancel(interruption{<-signals})
+	<-signals
+	os.Exit(exitError)
+}
+
+// interruption is why a command was canceled.
+type interruption struct{ signal os.Signal }
+
+// Error names the signal.
+func (i interruption) Error() string { return i.signal.String() + " signal received" }
+
+// Is makes an interruption a cancellation to whoever asks.
+func (i interruption) Is(target error) bool { return target == context.Canceled }
 
 // versionText returns the version that was linked in or, of a binary made by
 // go install or go build, what Go knows about it.

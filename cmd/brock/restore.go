@@ -140,7 +140,7 @@ func (o *restoreOptions) print(w io.Writer, result *restore.Result) error {
 
 // printNext says what to do with what was restored.
 func printNext(w io.Writer, plan *restore.Plan, result *restore.Result) {
-	say(w, "%d records restored. Start an alpha on them:\n", result.Records)
+	say(w, "%d records restored, those of the catalog included. Start an alpha on them:\n", result.Records)
 	for _, g := range plan.Groups {
 		say(w, "  brock alpha --group %d -p %s\n", g.Group, g.Target)
 	}

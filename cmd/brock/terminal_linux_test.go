@@ -55,6 +55,7 @@ func until(t *testing.T, screen io.Reader, text string) string {
 }
 
 func TestBarOnTerminal(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ term, shown string }{
 		{"xterm", clearLine + "load c  888 KiB  "},
 		{"dumb", ""},
