@@ -139,7 +139,7 @@ func (s *secrets) look(t *testing.T) {
 		forms := []string{
 			string(secret), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)),
 			base64.RawStdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret),
-			url.QueryEscape(string(secret)), fmt.Sprint(secret),
+			url.QueryEscape(string(secret)), fmt.Sprintf("%d", secret),
 		}
 		for place, text := range s.seen {
 			for _, form := range forms {
