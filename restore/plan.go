@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	badger "github.com/dgraph-io/badger/v4"
+
 	"github.com/brockdb/brock/backup"
 	"github.com/brockdb/brock/backup/archive"
 	"github.com/brockdb/brock/backup/fault"
@@ -106,6 +108,10 @@ func (r *Restore) checkTargets(p *Plan) error {
 			return fault.New(fault.Usage, "restore into an open database", "the series has %d groups", len(p.Groups))
 		}
 		return checkEmpty(r.DB)
+	}
+	if _, err := os.Stat(filepath.Join(r.Dir, badger.ManifestFilename)); err == nil {
+		return fault.New(fault.Usage, "restore to "+r.Dir, "it is a Badger directory itself; p1, p2… are made inside the directory that is named").
+			WithHint("name another directory, which need not exist")
 	}
 	for _, g := range p.Groups {
 		if err := checkTarget(g.Target); err != nil {

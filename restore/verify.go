@@ -98,7 +98,7 @@ func (v *Verify) Run(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	report := &Report{Location: v.Source.String(), Level: v.Level, Good: true, Problems: []string{}}
+	report := &Report{Location: v.Source.String(), Level: v.Level, Good: true, Series: []SeriesReport{}, Problems: []string{}}
 	series := listing.Series
 	if v.BackupID != "" || len(series) == 0 && len(listing.Damaged) == 0 {
 		one, err := manifest.Find(series, v.BackupID, v.Source.String())

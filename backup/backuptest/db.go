@@ -257,12 +257,12 @@ type clock struct {
 	mu      sync.Mutex
 	cond    *sync.Cond
 	last    uint64
-	running map[uint64]struct{}
+	running map[uint64]uint64 // commit timestamps, and what they read at
 	discard func(uint64)
 }
 
 func (c *clock) start(last uint64) {
-	c.last, c.running, c.discard = last, make(map[uint64]struct{}), func(uint64) {}
+	c.last, c.running, c.discard = last, make(map[uint64]uint64), func(uint64) {}
 	c.cond = sync.NewCond(&c.mu)
 }
 
@@ -277,7 +277,7 @@ func (c *clock) begin() (readTs, commitTs uint64) {
 	defer c.mu.Unlock()
 	readTs = c.lowest()
 	c.last++
-	c.running[c.last] = struct{}{}
+	c.running[c.last] = readTs
 	return readTs, c.last
 }
 
@@ -287,7 +287,11 @@ func (c *clock) end(ts uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.running, ts)
-	c.discard(c.lowest())
+	unread := c.lowest()
+	for _, readTs := range c.running {
+		unread = min(unread, readTs)
+	}
+	c.discard(unread)
 	c.cond.Broadcast()
 }
 
