@@ -70,7 +70,7 @@ func (s *sample) objects(t testing.TB) []string { return filesIn(t, s.dir) }
 
 // verdict is what a verification and a restore of the newest backup make of a
 // damaged destination.
-func (s *sample) verdict(t testing.TB, d destination.Destination, level restore.Level) (verified, restored error, state backuptest.State) {
+func (s *sample) verdict(t testing.TB, d destination.Destination, level restore.Level) (state backuptest.State, verified, restored error) {
 	t.Helper()
 	if level != "" {
 		_, verified = (&restore.Verify{Source: d, Key: s.key, Level: level, Workers: 1}).Run(t.Context())
@@ -78,13 +78,13 @@ func (s *sample) verdict(t testing.TB, d destination.Destination, level restore.
 	_, restored = (&restore.Restore{Source: d, Key: s.key, Dir: s.out, Workers: 1, Sink: restore.SinkTables}).Run(t.Context())
 	if restored != nil {
 		wantNothingIn(t, s.out)
-		return verified, restored, nil
+		return nil, verified, restored
 	}
 	state = backuptest.ReadDir(t, filepath.Join(s.out, "p1"))
 	if err := os.RemoveAll(s.out); err != nil {
 		t.Fatal(err)
 	}
-	return verified, nil, state
+	return state, verified, nil
 }
 
 // TestEveryByteFlipped flips every byte of manifests and part lists, and bytes
@@ -117,7 +117,7 @@ func (s *sample) flipped(t *testing.T, name string) {
 		if part || offset%16 == 0 {
 			level = restore.Every
 		}
-		verified, restored, state := s.verdict(t, faulty, level)
+		state, verified, restored := s.verdict(t, faulty, level)
 		faulty.Heal()
 		if level != "" && !s.damageKind(verified) {
 			t.Fatalf("%s: verify says %v (%v)", what, verified, fault.KindOf(verified))
@@ -131,7 +131,7 @@ func (s *sample) flipped(t *testing.T, name string) {
 	}
 	for _, left := range []int64{0, 1, 16, size / 2, size - 1} {
 		faulty.Cut(name, left)
-		verified, restored, _ := s.verdict(t, faulty, restore.Every)
+		_, verified, restored := s.verdict(t, faulty, restore.Every)
 		faulty.Heal()
 		if !s.damageKind(verified) || !s.damageKind(restored) {
 			t.Fatalf("%s cut to %d bytes: %v, %v", name, left, verified, restored)
@@ -182,7 +182,7 @@ func (s *sample) lost(t *testing.T, name string) {
 	if err := os.Remove(filepath.Join(c.dir, name)); err != nil {
 		t.Fatal(err)
 	}
-	verified, restored, state := c.verdict(t, c.dst, restore.Quick)
+	state, verified, restored := c.verdict(t, c.dst, restore.Quick)
 	if name == c.points[1].m.Path+"/"+manifest.FileName {
 		// A folder without a manifest is no backup, so the one before is the newest.
 		if verified != nil || restored != nil {
@@ -228,7 +228,7 @@ func (s *sample) replaced(t *testing.T, name string, content []byte) {
 
 func (s *sample) wantRefused(t *testing.T, what string) {
 	t.Helper()
-	verified, restored, _ := s.verdict(t, s.dst, restore.Every)
+	_, verified, restored := s.verdict(t, s.dst, restore.Every)
 	if !fault.Is(verified, fault.Corrupt) || !fault.Is(restored, fault.Corrupt) {
 		t.Errorf("%s: verify: %v; restore: %v", what, verified, restored)
 	}

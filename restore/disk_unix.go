@@ -14,7 +14,7 @@ func freeBytes(dir string) (n int64, known bool, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, false, err
 	}
-	return int64(st.Bavail) * int64(st.Bsize), true, nil
+	return int64(st.Bavail) * int64(st.Bsize), true, nil //nolint:unconvert // their types differ between systems
 }
 
 // lockFile takes an exclusive lock that ends with the process.

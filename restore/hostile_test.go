@@ -219,7 +219,7 @@ func TestDuplicateKeys(t *testing.T) {
 		`"groups": {"2": null}`, `"read_ts": 1`, `"PATH": "/etc"`} {
 		h := newHostile(t, s)
 		h.storeManifest(strings.Replace(h.manifestText(), "{\n", "{\n  "+first+",\n", 1))
-		_, restored, state := h.verdict(t, h.dst, "")
+		state, _, restored := h.verdict(t, h.dst, "")
 		if restored == nil {
 			if len(state) != len(s.points[0].state) {
 				t.Errorf("%s twice: %d records, not %d", first, len(state), len(s.points[0].state))

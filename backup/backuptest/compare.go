@@ -142,7 +142,7 @@ func RecordsTxn(t testing.TB, txn *badger.Txn) []Record {
 func Digest(records []Record) string {
 	sum := sha256.New()
 	for _, r := range records {
-		fmt.Fprintf(sum, "%+q\n", fmt.Sprint(r))
+		sum.Write(fmt.Appendf(nil, "%+q\n", fmt.Sprint(r)))
 	}
 	return fmt.Sprintf("%d records, %s", len(records), hex.EncodeToString(sum.Sum(nil)))
 }
