@@ -56,6 +56,11 @@ func (d *deletes) run() {
 	full := d.backup()
 	gone := d.model.someKeys(removedRef, 100)
 	d.alpha.remove(t, d.model, removedRef, gone...)
+	if d.backedUp { // elsewhere, which lets go of nothing that is kept for the first series
+		elsewhere := t.TempDir()
+		d.alpha.backup(t, elsewhere, false)
+		d.alpha.backup(t, elsewhere, false)
+	}
 	d.compact(len(gone))
 	if !d.backedUp {
 		return

@@ -1,6 +1,7 @@
 package systest
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -146,4 +147,47 @@ func TestReadOnlyDestination(t *testing.T) {
 	r.check(t, m, "restore from a read-only file system")
 	r.stop(t)
 	a.stop(t)
+}
+
+// TestFullDatabaseDisk fills the disk that a database is on. Writes are refused
+// in time, and what was acknowledged stays; it can still be backed up to
+// elsewhere, and goes on when there is room again.
+func TestFullDatabaseDisk(t *testing.T) {
+	if _, child := destinationtest.ChildJob(); !child {
+		t.Parallel()
+		inMountNamespace(t)
+		return
+	}
+	dir := mountTmpfs(t, "size=518m")
+	if dir == "" {
+		return
+	}
+	h := &history{destination: t.TempDir(), model: model{}, points: map[string]model{}}
+	a := startAlpha(t, filepath.Join(dir, "db"))
+	var err error
+	for round := 0; err == nil; round++ {
+		if round == 30 {
+			t.Fatal("a disk that is full takes everything")
+		}
+		batch := ballast(1_000)
+		into := ref{"default", fmt.Sprint("round ", round)}
+		if _, err = a.Load(t.Context(), into.namespace, into.name, bytes.NewReader(batch.dump())); err == nil {
+			h.model[into] = &collection{records: batch}
+		}
+	}
+	wantRefusal(t, err, fault.Other, "to go on safely (0 records before it are stored)", "make room on the disk of the store's directory")
+	a.remove(t, h.model, h.model.sorted()[0], h.model.someKeys(h.model.sorted()[0], 10)...)
+	a.backup(t, h.destination, false)
+	h.see(t)
+	a.kill(t)
+	a = a.again(t)
+	a.check(t, h.model, "with a full disk, after a kill")
+	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT, "size=900m"); err != nil {
+		t.Fatal(err)
+	}
+	a.store(t, h.model, bankRef, putRecord{"k", []byte(`2`)})
+	a.backup(t, h.destination, false)
+	h.see(t)
+	a.stop(t)
+	h.restore(t, []int{1})
 }

@@ -22,7 +22,7 @@ func TestWorkload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorkload(t, keyBytes)
-			w.run(t, 75)
+			w.run(t, *steps)
 			for i := range w.points {
 				w.restore(t, i)
 			}
