@@ -43,6 +43,9 @@ type GroupRequest struct {
 // manifest they are no backup.
 func RunGroup(ctx context.Context, q GroupRequest) (*manifest.Group, error) {
 	layout, err := checkBadger()
+	if err == nil {
+		err = checkOracle()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +74,26 @@ func RunGroup(ctx context.Context, q GroupRequest) (*manifest.Group, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	if err := checkDiscarded(q); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(run.parts, func(a, b archive.Part) int { return bytes.Compare(a.FirstKey, b.FirstKey) })
 	return run.finish(ctx)
+}
+
+// checkDiscarded makes sure that nothing could be dropped that was to be read:
+// versions in the snapshot, or deletes after since. In an unmanaged database
+// the discard timestamp is 0, and the open transaction does the same.
+func checkDiscarded(q GroupRequest) error {
+	limit := q.Snapshot.ReadTs
+	if q.Since > 0 {
+		limit = q.Since
+	}
+	if ts := discardTsOf(q.Snapshot.DB); ts > limit {
+		return fault.New(fault.Other, "back up the database", "its discard timestamp was set to %d, and the backup needs it at %d or below", ts, limit).
+			WithHint("set it with ManagedSource.SetDiscardTs, never with DB.SetDiscardTs")
+	}
+	return nil
 }
 
 // groupRun is one run of RunGroup. Workers take ranges from the queue; nothing

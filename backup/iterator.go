@@ -71,12 +71,14 @@ var badgerFields = sync.OnceValues(func() (*badgerLayout, error) {
 	return l, errors.Join(problems...)
 })
 
+const otherBadgerHint = "build with the Badger version that brock's go.mod names, or use a newer brock"
+
 // checkBadger refuses a Badger whose read errors could pass unseen.
 func checkBadger() (*badgerLayout, error) {
 	l, err := badgerFields()
 	if err != nil {
 		return nil, fault.New(fault.Other, "back up with this Badger version", "its read errors could pass unseen: %w", err).
-			WithHint("build with the Badger version that brock's go.mod names, or use a newer brock")
+			WithHint(otherBadgerHint)
 	}
 	return l, nil
 }

@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"sync"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -16,6 +17,8 @@ import (
 // Badger drops delete markers at or below the discard timestamp. The program
 // must therefore set it through ManagedSource.SetDiscardTs and never through
 // DB.SetDiscardTs: the source holds it back to what the next incremental needs.
+// Where that was not done, the next backup is a full or, when it was done past a
+// running backup's snapshot, fails. There is one ManagedSource of a database.
 // What it holds back it knows in memory only: after a restart the next backup
 // is a full.
 //
@@ -73,7 +76,11 @@ func Managed(db *badger.DB, opts ManagedOptions) (*ManagedSource, error) {
 	if !isManaged(db) {
 		return nil, fault.New(fault.Usage, "back up a managed database", "it was not opened with badger.OpenManaged").WithHint("use Unmanaged for it")
 	}
-	return &ManagedSource{db: db, opts: opts, open: make(map[*Snapshot]int), pins: make(map[string]*managedPins)}, nil
+	if err := checkOracle(); err != nil {
+		return nil, err
+	}
+	return &ManagedSource{db: db, opts: opts, open: make(map[*Snapshot]int), pins: make(map[string]*managedPins),
+		applied: discardTsOf(db)}, nil
 }
 
 // SetDiscardTs takes the place of DB.SetDiscardTs: versions below ts are not
@@ -98,10 +105,16 @@ func (s *ManagedSource) apply() {
 			}
 		}
 	}
-	if ts > s.applied {
+	if ts > s.discarded() {
 		s.applied = ts
 		s.db.SetDiscardTs(ts)
 	}
+}
+
+// discarded returns the database's discard timestamp, whoever set it.
+func (s *ManagedSource) discarded() uint64 {
+	s.applied = max(s.applied, discardTsOf(s.db))
+	return s.applied
 }
 
 // Identity implements Source.
@@ -123,7 +136,7 @@ func (s *ManagedSource) Begin(ctx context.Context) (*Snapshot, error) {
 func (s *ManagedSource) register() *Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := &Snapshot{DB: s.db, ReadTs: s.applied}
+	snap := &Snapshot{DB: s.db, ReadTs: s.discarded()}
 	s.open[snap] = len(s.db.BannedNamespaces())
 	return snap
 }
@@ -150,7 +163,7 @@ func (s *ManagedSource) begin(ctx context.Context, snap *Snapshot) (err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if readTs == 0 || readTs < s.applied {
+	if readTs == 0 || readTs < s.discarded() {
 		return fault.New(fault.Usage, "read the database", "the snapshot's timestamp %d is 0 or below the discard timestamp %d", readTs, s.applied).
 			WithHint("ReadTs must not return 0 nor less than what SetDiscardTs was given")
 	}
@@ -174,6 +187,9 @@ func (s *ManagedSource) Extendable(_ context.Context, head Head) (string, error)
 		if pin.bans != len(s.db.BannedNamespaces()) {
 			return bannedReason, nil
 		}
+		if ts := s.discarded(); ts > pin.ReadTs {
+			return fmt.Sprintf("the discard timestamp %d was set past the last backup's version %d (DB.SetDiscardTs), and deletes in between may be gone", ts, pin.ReadTs), nil
+		}
 		p.extended = pin
 		return "", nil
 	}
@@ -188,7 +204,7 @@ func (s *ManagedSource) Prepare(_ context.Context, snap *Snapshot, head Head) er
 	p := s.pins[head.Destination]
 	switch {
 	case head.BackupNum > 1 && (p == nil || p.extended == nil):
-		return fault.New(fault.Other, op, "Forget was called during the backup").WithHint("run the backup again")
+		return fault.New(fault.Other, op, "what it stands on was let go during the backup (Forget, or another backup)").WithHint("run the backup again")
 	case head.BackupNum > 1 && p.extended.bans != len(s.db.BannedNamespaces()):
 		return fault.New(fault.Other, op, "a namespace was banned during the backup").WithHint("run the backup again")
 	case p == nil:

@@ -227,7 +227,8 @@ func (b *Backup) write(ctx context.Context, lease *destination.Lease, snap *Snap
 		return nil, fault.Wrap(err, "keep deletes visible for the next backup")
 	}
 	if err := lease.Check(ctx); err != nil {
-		return nil, err
+		e := &fault.Error{Kind: fault.KindOf(err), Op: "add backup " + m.Path + " to " + b.Destination.String(), Err: err}
+		return nil, e.WithHint("run the backup again when the other writer is done")
 	}
 	if err := b.checkUnchanged(ctx, l, p, m.Path); err != nil {
 		return nil, err

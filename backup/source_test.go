@@ -367,13 +367,21 @@ func TestTwoDestinations(t *testing.T) {
 }
 
 // TestSnapshotMustAdvance: a managed database without a marker has nothing new
-// to back up at the same timestamp.
+// to back up at the same timestamp, and nothing to read below the discard
+// timestamp.
 func TestSnapshotMustAdvance(t *testing.T) {
 	t.Parallel()
-	d := backuptest.New(t, true, nil)
-	d.Set("k", backuptest.Entry{Value: "v"})
-	ts := d.Commit(func(txn *badger.Txn) error { return txn.Set([]byte("k"), []byte("w")) })
-	src, err := backup.Managed(d.DB, backup.ManagedOptions{ReadTs: func() uint64 { return ts }})
+	db, err := badger.OpenManaged(backuptest.SmallOptions(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ts := uint64(7)
+	src, err := backup.Managed(db, backup.ManagedOptions{ReadTs: func() uint64 { return ts }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,6 +394,9 @@ func TestSnapshotMustAdvance(t *testing.T) {
 	wantRefused(t, b, fault.Usage, "not above")
 	ts = 0
 	wantRefused(t, b, fault.Usage, "0 or below")
+	ts, b.Destination = 5, newDestination(t)
+	db.SetDiscardTs(6)
+	wantRefused(t, b, fault.Usage, "below the discard timestamp 6")
 }
 
 // TestMarkerFails: what the program's marker says is what the backup says.
@@ -393,9 +404,44 @@ func TestMarkerFails(t *testing.T) {
 	t.Parallel()
 	d := backuptest.New(t, true, nil)
 	src, err := backup.Managed(d.DB, backup.ManagedOptions{ReadTs: func() uint64 { return 1 },
-		Marker: func(context.Context) (uint64, error) { return 0, fault.New(fault.NoSpace, "commit", "the disk is full") }})
+		Marker: func(context.Context) (uint64, error) {
+			return 0, fault.New(fault.NoSpace, "commit", "the disk is full")
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantRefused(t, &backup.Backup{Source: src, Destination: newDestination(t)}, fault.NoSpace, "the disk is full")
+}
+
+// TestDiscardTsSetPastTheSource: a program that calls DB.SetDiscardTs may have
+// lost deletes, or what a snapshot reads.
+func TestDiscardTsSetPastTheSource(t *testing.T) {
+	t.Parallel()
+	d := backuptest.New(t, true, nil)
+	dst := newDestination(t)
+	d.Set("k", backuptest.Entry{Value: "v"})
+	m := wantType(t, d, dst, manifest.Full, "no backup")
+	d.DB.SetDiscardTs(m.ReadTs + 1)
+	m = wantType(t, d, dst, manifest.Full, "SetDiscardTs")
+	m = wantType(t, d, dst, manifest.Incremental, "")
+	d.Set("k", backuptest.Entry{Value: "w"})
+	wantRefused(t, d.Job(once(dst, ".backup", func(string) { d.DB.SetDiscardTs(m.ReadTs + 1) }), nil), fault.Other, "its discard timestamp was set")
+	wantType(t, d, dst, manifest.Full, "SetDiscardTs")
+}
+
+// TestSecondManagedSource: another source of the same database does not lower
+// the discard timestamp, over which Badger ends the process.
+func TestSecondManagedSource(t *testing.T) {
+	t.Parallel()
+	d := backuptest.New(t, true, nil)
+	for i := range 5 {
+		d.Set(fmt.Sprint(i), backuptest.Entry{Value: "v"})
+	}
+	second, ok := d.NewSource().(*backup.ManagedSource)
+	if !ok {
+		t.Fatal("no managed source")
+	}
+	second.SetDiscardTs(1)
+	d.Source = second
+	wantType(t, d, newDestination(t), manifest.Full, "no backup")
 }

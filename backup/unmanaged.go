@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"reflect"
 	"sync"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -65,14 +64,6 @@ func (p *unmanagedPin) release(db *badger.DB) {
 	}
 }
 
-func oracleOf(db *badger.DB) uintptr {
-	orc := reflect.ValueOf(db).Elem().FieldByName("orc")
-	if !orc.IsValid() || orc.Kind() != reflect.Pointer {
-		return 0
-	}
-	return orc.Pointer()
-}
-
 // Unmanaged returns a Source for db, which must stay open until it is closed.
 // It stores a random identity under the key "!brock!id" unless there is one;
 // backups commit a marker under "!brock!marker".
@@ -84,6 +75,9 @@ func Unmanaged(db *badger.DB) (*UnmanagedSource, error) {
 	case db.Opts().ReadOnly:
 		return nil, fault.New(fault.Usage, op, "it was opened read-only, and a backup stores the database's identity and a marker in it").
 			WithHint("open it for writing, or with badger.OpenManaged and use Managed")
+	}
+	if err := checkOracle(); err != nil {
+		return nil, err
 	}
 	s := &UnmanagedSource{db: db, pins: make(map[string]*unmanagedPins), bans: make(map[*badger.Txn]int)}
 	err := db.Update(func(txn *badger.Txn) error {
@@ -309,7 +303,7 @@ func (s *UnmanagedSource) Prepare(_ context.Context, snap *Snapshot, head Head) 
 	case s.closed:
 		return fault.New(fault.Other, op, "the source was closed during the backup")
 	case reason != "" || head.BackupNum > 1 && (p == nil || p.extended == nil):
-		return fault.New(fault.Other, op, "the database was emptied, or Forget was called, during the backup").WithHint("run the backup again")
+		return fault.New(fault.Other, op, "the database was emptied, or what the backup stands on was let go, while it ran (DropAll, Forget, or another backup)").WithHint("run the backup again")
 	case head.BackupNum > 1 && p.extended.bans != len(s.db.BannedNamespaces()):
 		return fault.New(fault.Other, op, "a namespace was banned during the backup").WithHint("run the backup again")
 	case p == nil:
