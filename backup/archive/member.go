@@ -1,15 +1,14 @@
 package archive
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 
 	"github.com/klauspost/compress/flate"
 
+	"github.com/brockdb/brock/backup/archive/inflate"
 	"github.com/brockdb/brock/backup/fault"
 )
 
@@ -134,8 +133,7 @@ func appendStored(dst, raw []byte) []byte {
 
 // Decoder reads members. It is used by one goroutine and keeps its buffers.
 type Decoder struct {
-	inflate io.ReadCloser
-	in      bytes.Reader
+	inflate inflate.Decoder
 }
 
 var errMember = errors.New("it is no gzip member of this format")
@@ -155,23 +153,15 @@ func (d *Decoder) decode(dst, member []byte, rawBytes int64) ([]byte, error) {
 	if int64(binary.LittleEndian.Uint32(trailer[4:])) != rawBytes {
 		return nil, fmt.Errorf("its header and its trailer differ in size")
 	}
-	d.in.Reset(member[memberHeaderLen : len(member)-memberTrailerLen])
-	if d.inflate == nil {
-		d.inflate = flate.NewReader(&d.in)
-	} else if err := d.inflate.(flate.Resetter).Reset(&d.in, nil); err != nil {
-		return nil, err
+	if int64(cap(dst)) < rawBytes+inflate.Slack {
+		dst = make([]byte, rawBytes+rawBytes/8+inflate.Slack)
 	}
-	if int64(cap(dst)) < rawBytes {
-		dst = make([]byte, rawBytes)
-	}
-	dst = dst[:rawBytes]
-	if _, err := io.ReadFull(d.inflate, dst); err != nil {
+	dst = dst[:rawBytes+inflate.Slack]
+	body := member[memberHeaderLen : len(member)-memberTrailerLen]
+	if err := d.inflate.Inflate(dst, body, int(rawBytes)); err != nil {
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
-	var more [1]byte
-	if n, err := d.inflate.Read(more[:]); n != 0 || !errors.Is(err, io.EOF) || d.in.Len() != 0 {
-		return nil, fmt.Errorf("decompress: it does not end where it should")
-	}
+	dst = dst[:rawBytes]
 	if crc32.ChecksumIEEE(dst) != binary.LittleEndian.Uint32(trailer) {
 		return nil, fmt.Errorf("its CRC-32 is wrong")
 	}
