@@ -34,27 +34,33 @@ type job struct {
 	In    string  // what it restores from
 	Level string  // archive level
 	Sink  restore.SinkKind
-	Num   int     // backup number to restore
-	Part  float64 // share of records to update
-	Hot   bool    // update one contiguous range
+	Num   int // backup number to restore
 }
 
 // figures are what a job measured of itself.
 type figures struct {
-	Wall  float64 // seconds
-	CPU   float64 // seconds, user and system
-	Peak  int64   // bytes of anonymous memory
-	Bytes int64   // written to Out
+	Wall  float64            // seconds
+	CPU   float64            // seconds, user and system
+	Peak  int64              // bytes of anonymous memory
+	Bytes int64              // written to Out
+	Named map[string]float64 // seconds, of jobs that measure several things
 	Note  string
 }
 
 // jobs are the kinds of work.
 var jobs = map[string]func(context.Context, job, *meter) error{
-	"generate":      generate,
-	"badger-backup": badgerBackup,
-	"badger-load":   badgerLoad,
-	"brock-backup":  brockBackup,
-	"brock-restore": brockRestore,
+	"generate":       generate,
+	"badger-backup":  badgerBackup,
+	"badger-load":    badgerLoad,
+	"brock-backup":   brockBackup,
+	"brock-restore":  brockRestore,
+	"brock-history":  brockHistory,
+	"brock-verify":   brockVerify,
+	"sha256-gunzip":  sha256Gunzip,
+	"backup-stages":  backupStages,
+	"incrementals":   incrementals,
+	"after-load":     afterLoad,
+	"online-writers": onlineWriters,
 }
 
 // runChild runs a job in a child process.

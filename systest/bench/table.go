@@ -5,42 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-
-	"github.com/brockdb/brock/restore"
+	"strings"
 )
-
-// row compares brock with a peer on one piece of work.
-type row struct {
-	name        string
-	peer, brock job
-	goal        float64 // how many times faster than the peer, at least
-}
-
-func (c *config) rows() []row {
-	var rows []row
-	goals := map[string][3]float64{"a": {3.0, 3.5, 3.0}, "b": {1.3, 2.0, 2.2}, "c": {1.8, 2.8, 2.8}}
-	for _, set := range []string{"a", "b", "c"} {
-		db := filepath.Join(c.dir, fmt.Sprintf("%s-%g", set, c.scale))
-		plain, series := filepath.Join(c.dir, "plain-"+set), filepath.Join(c.dir, "series-"+set)
-		raw, out := filepath.Join(c.dir, "raw-"+set), filepath.Join(c.dir, "restored")
-		on := func(j job) job { j.Set, j.Scale = set, c.scale; return j }
-		peer := on(job{Kind: "badger-backup", DB: db, Out: plain})
-		load := on(job{Kind: "badger-load", In: plain, Out: out})
-		rows = append(rows,
-			row{"full backup, gzip + AES-256, " + set, peer, on(job{Kind: "brock-backup", DB: db, Out: series}), goals[set][0]},
-			row{"full backup, AES-256 only, " + set, peer, on(job{Kind: "brock-backup", DB: db, Out: raw, Level: "NoCompression"}), goals[set][1]},
-			row{"restore, gzip + AES-256, tables, " + set, load, on(job{Kind: "brock-restore", In: series, Out: out, Sink: restore.SinkTables}), goals[set][2]},
-			row{"restore, gzip + AES-256, StreamWriter, " + set, load, on(job{Kind: "brock-restore", In: series, Out: out, Sink: restore.SinkStream}), 1},
-		)
-	}
-	return rows
-}
 
 // table measures and prints every row.
 func (c *config) table(ctx context.Context) error {
-	fmt.Printf("%-44s %9s %9s %7s %7s   %9s %9s   %8s %8s\n", "", "peer", "brock", "ratio", "goal", "peer CPU", "brock CPU", "peer MB", "brock MB")
+	fmt.Printf("%-46s %9s %9s %8s %9s   %9s %9s   %8s %8s\n", "", "peer", "brock", "ratio", "goal", "peer CPU", "brock CPU", "peer MB", "brock MB")
+	seen := map[job]figures{}
 	var problems []error
 	for _, r := range c.rows() {
 		if !c.only.MatchString(r.name) {
@@ -49,40 +21,97 @@ func (c *config) table(ctx context.Context) error {
 		if err := c.prepare(ctx, r); err != nil {
 			return err
 		}
-		peer, brock, err := c.measure(ctx, r)
+		peer, brock, err := c.measure(ctx, r, seen)
 		if err != nil {
 			return err
 		}
-		ratio := peer.Wall / brock.Wall
-		mark := ""
-		if ratio < r.goal {
-			mark = " <"
-		}
-		fmt.Printf("%-44s %8.2fs %8.2fs %6.2fx %6.2fx   %8.2fs %8.2fs   %8d %8d%s\n", r.name, peer.Wall, brock.Wall, ratio, r.goal,
-			peer.CPU, brock.CPU, peer.Peak>>20, brock.Peak>>20, mark)
-		if ratio < r.goal*c.floor {
-			problems = append(problems, fmt.Errorf("%s: %.2fx of the peer, less than %g of the goal %.2fx", r.name, ratio, c.floor, r.goal))
-		}
+		problems = append(problems, c.print(r, peer, brock))
 	}
 	return errors.Join(problems...)
 }
 
+// print prints a row and returns an error when it is far from its goal.
+func (c *config) print(r row, peer, brock figures) error {
+	ratio, goal, bad, far := peer.Wall/brock.Wall, fmt.Sprintf(">= %.2fx", r.goal), false, false
+	if r.most {
+		ratio, goal = brock.Wall/peer.Wall, fmt.Sprintf("<= %.2fx", r.goal)
+		bad, far = ratio > r.goal, ratio*c.floor > r.goal
+	} else {
+		bad, far = ratio < r.goal, ratio < r.goal*c.floor
+	}
+	if r.goal == 0 {
+		goal, bad, far = "", false, false
+	}
+	peak := brock.Peak >> 20
+	mark := ""
+	if bad {
+		mark = "  < goal"
+	}
+	if r.peakMB > 0 && peak > r.peakMB {
+		mark += fmt.Sprintf("  > %d MB", r.peakMB)
+	}
+	line := fmt.Sprintf("%-46s %8.3fs %8.3fs %7.3fx %9s", r.name, peer.Wall, brock.Wall, ratio, goal)
+	if r.peer.Kind != "" {
+		line += fmt.Sprintf("   %8.2fs %8.2fs   %8d %8d", peer.CPU, brock.CPU, peer.Peak>>20, peak)
+	}
+	fmt.Println(strings.TrimRight(line+mark, " "))
+	if far {
+		return fmt.Errorf("%s: the ratio is %.3fx, far from its goal %s", r.name, ratio, goal)
+	}
+	return nil
+}
+
 // prepare makes what a row reads and does not measure.
 func (c *config) prepare(ctx context.Context, r row) error {
+	make := func(j job, what string) error {
+		if what == "" {
+			return nil
+		}
+		if _, err := os.Stat(what); !os.IsNotExist(err) {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%s: making %s\n", r.name, what)
+		_, err := runChild(ctx, j)
+		return err
+	}
 	for _, j := range []job{r.peer, r.brock} {
-		if _, err := os.Stat(j.DB); j.DB != "" && os.IsNotExist(err) {
-			fmt.Fprintf(os.Stderr, "generating set %s\n", j.Set)
-			if _, err := runChild(ctx, job{Kind: "generate", Set: j.Set, Scale: j.Scale, DB: j.DB}); err != nil {
-				return err
-			}
+		err := make(job{Kind: "generate", Set: j.Set, Scale: j.Scale, DB: j.DB}, j.DB)
+		if err == nil && j.In == c.path("history") {
+			db := c.source("a", "-history")
+			err = errors.Join(make(job{Kind: "generate", Set: "a", Scale: c.scale, DB: db}, db),
+				make(job{Kind: "brock-history", Set: "a", Scale: c.scale, DB: db, Out: j.In}, j.In))
+		} else if err == nil {
+			err = make(c.makes(j), j.In)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// makes returns the job that makes what j restores from.
+func (c *config) makes(j job) job {
+	kind := "brock-backup"
+	if j.Kind == "badger-load" {
+		kind = "badger-backup"
+	}
+	return job{Kind: kind, Set: j.Set, Scale: j.Scale, DB: c.source(j.Set, ""), Out: j.In}
+}
+
 // measure runs both sides in turn, and returns each one's run of median wall
 // time, with the median of its peaks.
-func (c *config) measure(ctx context.Context, r row) (peer, brock figures, err error) {
+func (c *config) measure(ctx context.Context, r row, seen map[job]figures) (peer, brock figures, err error) {
+	if r.peer.Kind == "" {
+		f, ok := seen[r.brock]
+		if !ok {
+			if f, err = runChild(ctx, r.brock); err != nil {
+				return peer, brock, err
+			}
+			seen[r.brock] = f
+		}
+		return named(f, r.peerIs), named(f, r.brockIs), nil
+	}
 	var peers, brocks []figures
 	for range c.runs {
 		f, err := runChild(ctx, r.peer)
@@ -96,6 +125,20 @@ func (c *config) measure(ctx context.Context, r row) (peer, brock figures, err e
 		brocks = append(brocks, f)
 	}
 	return median(peers), median(brocks), nil
+}
+
+// named returns one of the things a job measured; "sum" is all but "whole".
+func named(f figures, name string) figures {
+	if name != "sum" {
+		return figures{Wall: f.Named[name]}
+	}
+	var sum figures
+	for part, seconds := range f.Named {
+		if part != "whole" {
+			sum.Wall += seconds
+		}
+	}
+	return sum
 }
 
 func median(all []figures) figures {
