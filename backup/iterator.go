@@ -11,6 +11,7 @@ import (
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/skl"
 	"github.com/dgraph-io/badger/v4/table"
+	"github.com/dgraph-io/badger/v4/y"
 
 	"github.com/brockdb/brock/backup/fault"
 )
@@ -33,14 +34,16 @@ var (
 
 // badgerLayout is where the fields are that brock reads.
 type badgerLayout struct {
-	root     []int // badger.Iterator.iitr
-	itemMeta []int // badger.Item.meta
-	left     []int // table.MergeIterator.left
-	right    []int // table.MergeIterator.right
-	nodeIter []int // table's node.iter
-	iters    []int // table.ConcatIterator.iters
-	tableErr []int // table.Iterator.err
-	table    []int // table.Iterator.t
+	root      []int // badger.Iterator.iitr
+	itemMeta  []int // badger.Item.meta
+	left      []int // table.MergeIterator.left
+	right     []int // table.MergeIterator.right
+	nodeIter  []int // table's node.iter
+	iters     []int // table.ConcatIterator.iters
+	concatOpt []int // table.ConcatIterator.options
+	tableOpt  []int // table.Iterator.opt
+	tableErr  []int // table.Iterator.err
+	table     []int // table.Iterator.t
 }
 
 // badgerFields finds the fields once; the error says what is unknown.
@@ -66,6 +69,9 @@ var badgerFields = sync.OnceValues(func() (*badgerLayout, error) {
 	find(&l.iters, concatIterator.Elem(), "iters", func(t reflect.Type) bool {
 		return t.Kind() == reflect.Slice && t.Elem() == tableIterator
 	})
+	isInt := func(t reflect.Type) bool { return t.Kind() == reflect.Int }
+	find(&l.concatOpt, concatIterator.Elem(), "options", isInt)
+	find(&l.tableOpt, tableIterator.Elem(), "opt", isInt)
 	find(&l.tableErr, tableIterator.Elem(), "err", func(t reflect.Type) bool { return t == errorType })
 	find(&l.table, tableIterator.Elem(), "t", func(t reflect.Type) bool { return t == reflect.TypeFor[*table.Table]() })
 	return l, errors.Join(problems...)
@@ -88,38 +94,60 @@ func (l *badgerLayout) meta(item *badger.Item) byte {
 	return byte(reflect.ValueOf(item).Elem().FieldByIndex(l.itemMeta).Uint())
 }
 
-// iteratorErr returns the error that ended one of the tables below it early.
-func (l *badgerLayout) iteratorErr(it *badger.Iterator) error {
-	root := reflect.ValueOf(it).Elem().FieldByIndex(l.root)
-	if root.IsNil() {
-		return nil // an empty database, opened read-only
-	}
-	return l.walk(root.Elem())
+// rootOf returns the merged tables below an iterator, or nil for an empty
+// database that was opened read-only.
+func (l *badgerLayout) rootOf(it *badger.Iterator) y.Iterator {
+	return *(*y.Iterator)(unsafe.Pointer(reflect.ValueOf(it).Elem().FieldByIndex(l.root).UnsafeAddr()))
 }
 
-func (l *badgerLayout) walk(v reflect.Value) error {
-	switch v.Type() {
-	case memIterator:
-		return nil
-	case tableIterator:
-		return l.tableError(v)
-	case concatIterator:
-		iters := v.Elem().FieldByIndex(l.iters)
-		for i := range iters.Len() {
-			if it := iters.Index(i); !it.IsNil() {
-				if err := l.tableError(it); err != nil {
-					return err
+// iteratorErr returns the error that ended one of the tables below it early.
+func (l *badgerLayout) iteratorErr(it *badger.Iterator) (err error) {
+	l.visit(l.rootOf(it), func(v reflect.Value) {
+		switch v.Type() {
+		case memIterator:
+		case tableIterator:
+			err = errors.Join(err, l.tableError(v))
+		case concatIterator:
+			iters := v.Elem().FieldByIndex(l.iters)
+			for i := range iters.Len() {
+				if it := iters.Index(i); !it.IsNil() {
+					err = errors.Join(err, l.tableError(it))
 				}
 			}
+		default:
+			err = fmt.Errorf("iterator of unknown type %v", v.Type())
 		}
-		return nil
-	case mergeIterator:
-		if err := l.walk(v.Elem().FieldByIndex(l.left).FieldByIndex(l.nodeIter).Elem()); err != nil {
-			return err
+	})
+	return err
+}
+
+// skipCache makes the tables below an iterator read past the block cache. It
+// must come before the first Seek.
+func (l *badgerLayout) skipCache(it *badger.Iterator) {
+	l.visit(l.rootOf(it), func(v reflect.Value) {
+		switch v.Type() {
+		case tableIterator:
+			*(*int)(unsafe.Pointer(v.Elem().FieldByIndex(l.tableOpt).UnsafeAddr())) |= table.NOCACHE
+		case concatIterator:
+			*(*int)(unsafe.Pointer(v.Elem().FieldByIndex(l.concatOpt).UnsafeAddr())) |= table.NOCACHE
 		}
-		return l.walk(v.Elem().FieldByIndex(l.right).FieldByIndex(l.nodeIter).Elem())
+	})
+}
+
+// visit calls fn for the iterators that are merged below root.
+func (l *badgerLayout) visit(root y.Iterator, fn func(reflect.Value)) {
+	if root == nil {
+		return
 	}
-	return fmt.Errorf("iterator of unknown type %v", v.Type())
+	v := reflect.ValueOf(root)
+	if v.Type() != mergeIterator {
+		fn(v)
+		return
+	}
+	for _, side := range [][]int{l.left, l.right} {
+		node := v.Elem().FieldByIndex(side).FieldByIndex(l.nodeIter)
+		l.visit(*(*y.Iterator)(unsafe.Pointer(node.UnsafeAddr())), fn)
+	}
 }
 
 // isEnd reports whether err is what a table's iterator says at its end: io.EOF

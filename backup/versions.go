@@ -1,0 +1,202 @@
+package backup
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+
+	badger "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/y"
+
+	"github.com/brockdb/brock/backup/fault"
+)
+
+// entry is one version of one key as the database holds it. Its slices are
+// valid until the next move.
+type entry struct {
+	key       []byte
+	version   uint64
+	expiresAt uint64
+	meta      byte // Badger's, all bits
+	userMeta  byte
+	inline    []byte // the value, unless apart
+	apart     bool   // the value is to be had through versions.value
+}
+
+// versions walks through all versions in (since, read_ts] of one snapshot, by
+// key, newest first. One goroutine uses it.
+type versions interface {
+	seek(key []byte) bool
+	next() bool
+	entry() *entry
+	// value calls fn with the present entry's value.
+	value(fn func([]byte) error) error
+	// err returns the error that ended a table early.
+	err() error
+	close()
+}
+
+// openVersions returns the fast walk, or the plain one where Badger filters
+// keys by a namespace that only it knows.
+func openVersions(snap *Snapshot, layout *badgerLayout, since uint64) versions {
+	plain := &itemVersions{layout: layout, snap: snap, since: since}
+	if snap.DB.Opts().NamespaceOffset >= 0 {
+		return plain
+	}
+	it := layout.open(snap, since)
+	return &rawVersions{layout: layout, snap: snap, since: since, it: it, root: layout.rootOf(it), plain: plain}
+}
+
+// open opens an iterator that leaves the block cache to the database's own
+// readers: a backup reads every block once, and would only push theirs out and
+// grow to the cache's full size.
+func (l *badgerLayout) open(snap *Snapshot, since uint64) *badger.Iterator {
+	it := snap.Txn.NewIterator(badger.IteratorOptions{AllVersions: true, SinceTs: since})
+	l.skipCache(it)
+	return it
+}
+
+// rawVersions reads the merged tables below a badger.Iterator, which copies
+// every key and value and allocates an Item for them.
+type rawVersions struct {
+	layout *badgerLayout
+	snap   *Snapshot
+	since  uint64
+	it     *badger.Iterator
+	root   y.Iterator // nil in an empty database that was opened read-only
+	now    entry
+	plain  *itemVersions // for values in the value log
+}
+
+// internalPrefix is that of Badger's own keys, which no reader sees.
+var internalPrefix = []byte("!badger!")
+
+func (v *rawVersions) seek(key []byte) bool {
+	if v.root == nil {
+		return false
+	}
+	if len(key) == 0 {
+		v.root.Rewind()
+	} else {
+		v.root.Seek(y.KeyWithTs(key, math.MaxUint64))
+	}
+	return v.settle()
+}
+
+func (v *rawVersions) next() bool {
+	v.root.Next()
+	return v.settle()
+}
+
+// settle moves on to the next version that is in the snapshot.
+func (v *rawVersions) settle() bool {
+	for ; v.root.Valid(); v.root.Next() {
+		key := v.root.Key()
+		version := y.ParseTs(key)
+		if version > v.snap.ReadTs || version <= v.since || bytes.HasPrefix(key, internalPrefix) {
+			continue
+		}
+		value := v.root.Value()
+		v.now = entry{key: y.ParseKey(key), version: version, expiresAt: value.ExpiresAt,
+			meta: value.Meta, userMeta: value.UserMeta, inline: value.Value, apart: value.Meta&metaValuePointer != 0}
+		return true
+	}
+	return false
+}
+
+func (v *rawVersions) entry() *entry { return &v.now }
+
+func (v *rawVersions) value(fn func([]byte) error) error {
+	return v.plain.valueOf(v.now.key, v.now.version, fn)
+}
+
+func (v *rawVersions) err() error {
+	if err := v.layout.iteratorErr(v.it); err != nil {
+		return err
+	}
+	return v.plain.err()
+}
+
+func (v *rawVersions) close() {
+	v.it.Close()
+	v.plain.close()
+}
+
+// itemVersions reads through Badger's Items.
+type itemVersions struct {
+	layout *badgerLayout
+	snap   *Snapshot
+	since  uint64
+	it     *badger.Iterator // opened by the first use
+	now    entry
+}
+
+func (v *itemVersions) seek(key []byte) bool {
+	if v.it == nil {
+		v.it = v.layout.open(v.snap, v.since)
+	}
+	v.it.Seek(key)
+	return v.settle()
+}
+
+func (v *itemVersions) next() bool {
+	v.it.Next()
+	return v.settle()
+}
+
+func (v *itemVersions) settle() bool {
+	if !v.it.Valid() {
+		return false
+	}
+	item := v.it.Item()
+	v.now = entry{key: item.Key(), version: item.Version(), expiresAt: item.ExpiresAt(),
+		meta: v.layout.meta(item), userMeta: item.UserMeta(), apart: true}
+	return true
+}
+
+func (v *itemVersions) entry() *entry { return &v.now }
+
+func (v *itemVersions) value(fn func([]byte) error) error {
+	item := v.it.Item()
+	pointer := v.now.meta&metaValuePointer != 0
+	return item.Value(func(value []byte) error {
+		if err := checkValue(item, value, pointer); err != nil {
+			return err
+		}
+		return fn(value)
+	})
+}
+
+// valueOf moves on to a version of a key and reads its value. Keys come in
+// order, so it follows step by step while values lie close to each other.
+func (v *itemVersions) valueOf(key []byte, version uint64, fn func([]byte) error) error {
+	const maxSteps = 16
+	ok := v.it != nil && v.it.Valid() && v.settle()
+	for steps := 0; ok && steps < maxSteps && bytes.Compare(v.now.key, key) < 0; steps++ {
+		ok = v.next()
+	}
+	if !ok || bytes.Compare(v.now.key, key) < 0 {
+		ok = v.seek(key)
+	}
+	for ok && bytes.Equal(v.now.key, key) && v.now.version > version {
+		ok = v.next()
+	}
+	if !ok || !bytes.Equal(v.now.key, key) || v.now.version != version {
+		return fault.New(fault.Corrupt, fmt.Sprintf("read the value of key %x version %d", clip(key), version),
+			"two iterators of the database do not agree").WithHint(damagedHint)
+	}
+	return v.value(fn)
+}
+
+func (v *itemVersions) err() error {
+	if v.it == nil {
+		return nil
+	}
+	return v.layout.iteratorErr(v.it)
+}
+
+func (v *itemVersions) close() {
+	if v.it != nil {
+		v.it.Close()
+	}
+}
