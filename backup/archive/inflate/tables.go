@@ -139,7 +139,7 @@ func build(table []uint32, tableBits uint, lengths []uint8, entry func(sym int) 
 		}
 		code[l+1] = (code[l] + uint32(count[l])) << 1
 	}
-	if left > 0 && !(used == 0 || used == 1 && count[1] == 1) {
+	if oneBit := used == 1 && count[1] == 1; left > 0 && used > 0 && !oneBit {
 		return false
 	}
 	first := table[:1<<tableBits]
