@@ -19,18 +19,23 @@ import (
 // is closed at the end of its slice, so at most one per worker is open.
 type streamSink struct {
 	db      *badger.DB
-	own     bool // opened here, so closed here
+	dir     string // "" for an open database
+	own     bool   // opened here, so closed here
+	reserve int64  // bytes on disk that a flush needs at most
 	writer  *badger.StreamWriter
 	records atomic.Int64
 }
 
 // newStreamSink returns a sink for at most rawBytes.
 func newStreamSink(dir string, db *badger.DB, rawBytes int64) (sink, error) {
-	s := &streamSink{db: db}
+	s := &streamSink{db: db, dir: dir, reserve: 2*int64(tableBytes(rawBytes)) + streamBatchBytes}
 	if db == nil {
 		o := targetOptions(dir)
 		o.BaseTableSize = int64(tableBytes(rawBytes)) >> (o.MaxLevels - 2) // doubled for each level from 2 on
-		var err error
+		err := s.checkSpace()
+		if err != nil {
+			return nil, err
+		}
 		if s.db, err = badger.OpenManaged(o); err != nil {
 			return nil, fault.Wrap(err, "open the new database in %s", dir)
 		}
@@ -123,10 +128,29 @@ func (w *streamSlice) add(rec *archive.Record) error {
 }
 
 func (w *streamSlice) flush() error {
+	if err := w.sink.checkSpace(); err != nil {
+		return err
+	}
 	w.written = true
 	err := recovered(func() error { return w.sink.writer.Write(w.buf) })
 	w.buf.Reset()
 	return fault.Wrap(err, "write to the new database")
+}
+
+// checkSpace fails before the disk is full: the StreamWriter writes to mapped
+// files in goroutines of its own, where a full disk ends the process.
+func (s *streamSink) checkSpace() error {
+	if s.dir == "" {
+		return nil
+	}
+	free, known, err := freeBytes(s.dir)
+	if err != nil {
+		return fault.Wrap(err, "find the free space of %s", s.dir)
+	}
+	if known && free < s.reserve {
+		return fault.New(fault.NoSpace, "write to the new database", "%d bytes are free in %s; the next tables may need %d", free, s.dir, s.reserve)
+	}
+	return nil
 }
 
 // recovered calls fn, in which Badger writes to mapped files. A full disk shows
@@ -138,16 +162,14 @@ func recovered(fn func() error) (err error) {
 		if p == nil {
 			return
 		}
-		if _, fault := p.(interface{ Addr() uintptr }); fault {
-			err = errFault
+		if _, faulted := p.(interface{ Addr() uintptr }); faulted {
+			err = fault.New(fault.NoSpace, "write a mapped file", "there is no room, or the device failed")
 		} else {
 			err = fmt.Errorf("%.300v", p)
 		}
 	}()
 	return fn()
 }
-
-var errFault = errors.New("a mapped file cannot be written; most likely the disk is full")
 
 // close writes what is left and closes the stream, which a slice without
 // records never opened.
