@@ -8,6 +8,10 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 TIMEOUT  := 20m
 
+# What `make test` measures: a small set, to notice gross regressions only. The
+# ratios of a small set are worse than those of a large one.
+QUICKBENCH := -scale 0.1 -runs 3 -floor 0.5 -only '(AES-256|tables), a$$|5 incrementals|verify'
+
 LINT := go tool -modfile=.ci/lint/go.mod golangci-lint
 
 # The race detector needs cgo and a C compiler.
@@ -39,6 +43,7 @@ test: race-check ## vet, lint, generated code, unit and system tests
 	$(MAKE) --no-print-directory lint
 	.ci/generated
 	go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./... ./.ci/slowest
+	go run ./systest/bench $(QUICKBENCH)
 
 # Without a race detector a developer may go on, CI may not.
 .PHONY: race-check
@@ -49,7 +54,11 @@ ifeq ($(RACE),)
 endif
 
 .PHONY: bench
-bench: ## run the benchmarks (BENCH=regexp)
+bench: ## print the table of brock beside its peers, at full size (BENCHFLAGS='-scale 0.1 -runs 3')
+	go run ./systest/bench $(BENCHFLAGS)
+
+.PHONY: microbench
+microbench: ## run the benchmarks of the stages (BENCH=regexp)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -timeout $(TIMEOUT) ./...
 
 .PHONY: fuzz
