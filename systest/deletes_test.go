@@ -87,7 +87,7 @@ func (d *deletes) backup() (done task) {
 // rewrite overwrites all of the heavy collection, values of 64 kB.
 func (d *deletes) rewrite() {
 	d.writes++
-	const count, valueBytes = 60, 64 << 10
+	const count, valueBytes = 30, 64 << 10
 	lines := records{}
 	for i := range count {
 		text := fmt.Sprintf("%d.%d ", d.writes, i)

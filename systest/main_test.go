@@ -21,7 +21,7 @@ const programVariable = "SYSTEST_PROGRAM"
 
 var (
 	seed  = flag.Uint64("seed", 0, "of the random tests, as a failed one has logged it; 0 means a new one")
-	steps = flag.Int("steps", 75, "of each random workload")
+	steps = flag.Int("steps", 60, "of each random workload")
 )
 
 // newRandom returns the random numbers of a test, which logs how to have them again.

@@ -98,7 +98,7 @@ func TestSmallDisk(t *testing.T) {
 		t.Errorf("there is %q", left)
 	}
 	brock(t, "restore", "-p", target, "-l", destination, "--force_zero=false", "--ignore_free_space").
-		expect(t, exitError, "the disk is full")
+		expect(t, exitError, "there is no room")
 	if left := files(t, small); len(left) != 0 {
 		t.Errorf("a restore that failed has left %q", left)
 	}
