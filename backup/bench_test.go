@@ -66,7 +66,7 @@ func BenchmarkScan(b *testing.B) {
 	txn := db.NewTransactionAt(math.MaxUint64, false)
 	b.Cleanup(txn.Discard)
 	snap := &Snapshot{DB: db, Txn: txn, ReadTs: math.MaxUint64}
-	records, rawBytes, err := scanAll(b.Context(), snap, 1, true)
+	records, rawBytes, err := benchScan(b.Context(), snap, 1, true)
 	if err != nil || records != int64(set.Records) {
 		b.Fatalf("%d records were read, not %d: %v", records, set.Records, err)
 	}
@@ -78,7 +78,7 @@ func BenchmarkScan(b *testing.B) {
 			b.Run(fmt.Sprintf("workers=%d/%s", workers, c.name), func(b *testing.B) {
 				b.SetBytes(rawBytes)
 				for b.Loop() {
-					if n, _, err := scanAll(b.Context(), snap, workers, c.encode); err != nil || n != records {
+					if n, _, err := benchScan(b.Context(), snap, workers, c.encode); err != nil || n != records {
 						b.Fatal(n, err)
 					}
 				}
@@ -114,8 +114,8 @@ func (c *counter) Write(p []byte) (int, error) {
 	return io.Discard.Write(p)
 }
 
-// scanAll scans all ranges the way a backup does, and drops what it reads.
-func scanAll(ctx context.Context, snap *Snapshot, workers int, encode bool) (records, encoded int64, err error) {
+// benchScan scans all ranges the way a backup does, and drops what it reads.
+func benchScan(ctx context.Context, snap *Snapshot, workers int, encode bool) (records, encoded int64, err error) {
 	layout, err := checkBadger()
 	if err != nil {
 		return 0, 0, err
