@@ -69,6 +69,55 @@ func TestKilledBackup(t *testing.T) {
 	h.restore(t, []int{last / 2, last - 1, last}, a.args...)
 }
 
+// TestKilledAtCommit kills an alpha in the last steps of a backup: when its part
+// list is there, and when its manifest is, which the database may not have been
+// told yet. The series goes on, and no delete is lost on the way.
+func TestKilledAtCommit(t *testing.T) {
+	t.Parallel()
+	h := &history{destination: t.TempDir(), model: model{}, points: map[string]model{}}
+	a := startAlpha(t, t.TempDir())
+	for i := range 40 {
+		a.store(t, h.model, bankRef, putRecord{fmt.Sprintf("key %02d", i), json.RawMessage(`"old"`)})
+	}
+	a.backup(t, h.destination, false)
+	h.see(t)
+	for round := range 6 {
+		a.remove(t, h.model, bankRef, h.model.someKeys(bankRef, 3)...)
+		a.store(t, h.model, bankRef, putRecord{"last", fmt.Appendf(nil, "%d", round)})
+		pattern := filepath.Join(h.destination, "brock.[0-9]*", []string{"*.parts", "manifest.json"}[round%2])
+		before := count(t, pattern)
+		if _, err := a.submit(t, h.destination, false); err != nil {
+			t.Fatal(err)
+		}
+		for began := time.Now(); count(t, pattern) == before && time.Since(began) < processDeadline; {
+			continue // without a pause: the moment after it is short
+		}
+		a.kill(t)
+		h.see(t)
+		a = a.again(t)
+		a.remove(t, h.model, bankRef, h.model.someKeys(bankRef, 1)...)
+		if made := a.backup(t, h.destination, false); made.BackupNum < 2 {
+			t.Errorf("the series does not go on: %s", manifestOf(t, h.destination, made).Reason)
+		}
+		h.see(t)
+	}
+	a.stop(t)
+	if left := unfinished(t, h.destination); len(left) > 0 {
+		t.Errorf("there is left %q", left)
+	}
+	last := len(h.order) - 1
+	h.restore(t, []int{last / 2, last - 1, last})
+}
+
+func count(t *testing.T, pattern string) int {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(found)
+}
+
 // history is what the backups at a destination must hold, when nothing was
 // written while one ran.
 type history struct {
