@@ -37,7 +37,7 @@ func (s *scanner) scan(r keyRange, out emit) error {
 	s.prev = s.prev[:0]
 	op := func() string { return fmt.Sprintf("read the database after key %x", clip(s.prev)) }
 	return guarded(s.snap.DB, op, func() error {
-		v := openVersions(s.snap, s.layout, s.since)
+		v := openVersions(s.snap, s.layout, s.since, s.allVersions)
 		defer v.close()
 		if err := s.walk(v, r, out); err != nil {
 			return err
@@ -76,6 +76,13 @@ func (s *scanner) walk(v versions, r keyRange, out emit) error {
 			}
 		}
 		keep, last := s.fill(e)
+		if keep && e.apart && !s.rec.Deleted() {
+			var err error
+			if e, err = v.resolve(); err != nil {
+				return err
+			}
+			keep, last = s.fill(e)
+		}
 		done = last
 		if !keep {
 			continue

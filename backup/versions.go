@@ -20,7 +20,7 @@ type entry struct {
 	meta      byte // Badger's, all bits
 	userMeta  byte
 	inline    []byte // the value, unless apart
-	apart     bool   // the value is to be had through versions.value
+	apart     bool   // the value is to be had through resolve and value
 }
 
 // versions walks through all versions in (since, read_ts] of one snapshot, by
@@ -29,18 +29,24 @@ type versions interface {
 	seek(key []byte) bool
 	next() bool
 	entry() *entry
-	// value calls fn with the present entry's value.
+	// resolve returns the present entry as it is where its value is read, which
+	// must come before value. Badger's merge operator replaces the newest operand
+	// by the merged value at the same version, at any time.
+	resolve() (*entry, error)
+	// value calls fn with the value of the entry that resolve returned.
 	value(fn func([]byte) error) error
 	// err returns the error that ended a table early.
 	err() error
 	close()
 }
 
-// openVersions returns the fast walk, or the plain one where Badger filters
-// keys by a namespace that only it knows.
-func openVersions(snap *Snapshot, layout *badgerLayout, since uint64) versions {
+// openVersions returns the fast walk, or the plain one: where Badger filters
+// keys by a namespace that only it knows, and where all versions count, because
+// compaction may drop an overwritten one after the fast walk has begun and
+// before it reads its value.
+func openVersions(snap *Snapshot, layout *badgerLayout, since uint64, allVersions bool) versions {
 	plain := &itemVersions{layout: layout, snap: snap, since: since}
-	if snap.DB.Opts().NamespaceOffset >= 0 {
+	if allVersions || snap.DB.Opts().NamespaceOffset >= 0 {
 		return plain
 	}
 	it := layout.open(snap, since)
@@ -106,9 +112,9 @@ func (v *rawVersions) settle() bool {
 
 func (v *rawVersions) entry() *entry { return &v.now }
 
-func (v *rawVersions) value(fn func([]byte) error) error {
-	return v.plain.valueOf(v.now.key, v.now.version, fn)
-}
+func (v *rawVersions) resolve() (*entry, error) { return v.plain.find(v.now.key, v.now.version) }
+
+func (v *rawVersions) value(fn func([]byte) error) error { return v.plain.value(fn) }
 
 func (v *rawVersions) err() error {
 	if err := v.layout.iteratorErr(v.it); err != nil {
@@ -156,6 +162,8 @@ func (v *itemVersions) settle() bool {
 
 func (v *itemVersions) entry() *entry { return &v.now }
 
+func (v *itemVersions) resolve() (*entry, error) { return &v.now, nil }
+
 func (v *itemVersions) value(fn func([]byte) error) error {
 	item := v.it.Item()
 	pointer := v.now.meta&metaValuePointer != 0
@@ -167,9 +175,9 @@ func (v *itemVersions) value(fn func([]byte) error) error {
 	})
 }
 
-// valueOf moves on to a version of a key and reads its value. Keys come in
-// order, so it follows step by step while values lie close to each other.
-func (v *itemVersions) valueOf(key []byte, version uint64, fn func([]byte) error) error {
+// find moves on to a version of a key. Keys come in order, so it follows step by
+// step while values lie close to each other.
+func (v *itemVersions) find(key []byte, version uint64) (*entry, error) {
 	const maxSteps = 16
 	ok := v.it != nil && v.it.Valid() && v.settle()
 	for steps := 0; ok && steps < maxSteps && bytes.Compare(v.now.key, key) < 0; steps++ {
@@ -181,11 +189,15 @@ func (v *itemVersions) valueOf(key []byte, version uint64, fn func([]byte) error
 	for ok && bytes.Equal(v.now.key, key) && v.now.version > version {
 		ok = v.next()
 	}
-	if !ok || !bytes.Equal(v.now.key, key) || v.now.version != version {
-		return fault.New(fault.Corrupt, fmt.Sprintf("read the value of key %x version %d", clip(key), version),
-			"two iterators of the database do not agree").WithHint(damagedHint)
+	if ok && bytes.Equal(v.now.key, key) && v.now.version == version {
+		return &v.now, nil
 	}
-	return v.value(fn)
+	op := fmt.Sprintf("read the value of key %x version %d", clip(key), version)
+	if err := v.err(); err != nil {
+		return nil, fault.New(fault.Corrupt, op, "%w", err).WithHint(damagedHint)
+	}
+	return nil, fault.New(fault.Other, op, "it is in the database no more").
+		WithHint("a merge operator or a compaction replaced it this moment: run the backup again; if that does not help, the database is damaged")
 }
 
 func (v *itemVersions) err() error {

@@ -176,6 +176,49 @@ func TestMergeOperator(t *testing.T) {
 	}
 }
 
+// TestMergeOperatorCompactsDuringBackup: Badger's operator replaces the newest
+// operand by the sum, at the same version, while a backup reads the operands.
+func TestMergeOperatorCompactsDuringBackup(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{20, 2000} { // in the tables, in the value log
+		d := backuptest.New(t, false, nil)
+		join := func(old, operand []byte) []byte { return append(bytes.Clone(old), operand...) }
+		d.Set("a", backuptest.Entry{Value: "the first to be read"})
+		for i := range 3 {
+			m := d.GetMergeOperator([]byte("merged"), join, time.Hour)
+			if err := m.Add(bytes.Repeat([]byte{byte('a' + i)}, size)); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(m.Stop)
+			d.Churn(rand.New(rand.NewPCG(1, uint64(i)))) // out of the memtable
+		}
+		m := d.GetMergeOperator([]byte("merged"), join, time.Hour)
+		want, err := m.Get()
+		if err != nil || len(want) != 3*size {
+			t.Fatalf("%d bytes, %v", len(want), err)
+		}
+		dst := &backuptest.Hook{Destination: backuptest.OpenDir(t, t.TempDir()), BeforeCreate: func(name string) {
+			if strings.HasSuffix(name, ".backup") {
+				d.Churn(rand.New(rand.NewPCG(2, 1))) // a new memtable, which the scan does not have
+				m.Stop()                             // compacts, in the background: the next commit comes after that
+				d.Commit(func(txn *badger.Txn) error { return txn.Set([]byte("z"), nil) })
+			}
+		}}
+		db, err := badger.Open(backuptest.ReadOptions(restoreTo(t, dst, d.Backup(dst, nil), ee.Key{}, restore.SinkAuto)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := db.GetMergeOperator([]byte("merged"), join, time.Hour)
+		if got, err := back.Get(); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("operands of %d bytes: %d bytes were restored, not %d: %v", size, len(got), len(want), err)
+		}
+		back.Stop()
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestAllVersions: what was readable at an old timestamp is so after a restore.
 func TestAllVersions(t *testing.T) {
 	t.Parallel()
