@@ -115,11 +115,6 @@ func (c *cursor) nextChunk() error {
 		if err != nil {
 			return err
 		}
-		if c.batch == 1 { // nothing stays open between the chunks of a long chain
-			if err := c.close(); err != nil {
-				return fault.Wrap(err, "read backup %s", c.member.manifest.Path)
-			}
-		}
 		c.records, c.chunk, c.seen = records, chunk, 0
 		c.progress.Add(chunk.Records, chunk.RawBytes, chunk.StoredBytes)
 		if c.batch == 1 { // many backups: their objects are not all open at once
