@@ -59,10 +59,10 @@ func targetOptions(dir string) badger.Options {
 }
 
 // tableBytes returns the size of tables at the last level for at most rawBytes
-// of records: half of Badger's own 64 MiB (2 MiB doubled for each of the levels 2
-// to 6) or less. Its builder sets aside twice as much, one per worker.
+// of records: Badger's own 64 MiB (2 MiB doubled for each of the levels 2 to 6)
+// or less. Its builder sets aside twice as much.
 func tableBytes(rawBytes int64) uint64 {
-	const most, least = 32 << 20, 1 << 20
+	const most, least = 64 << 20, 1 << 20
 	return uint64(min(max(rawBytes, least), most))
 }
 

@@ -31,7 +31,9 @@ func newStreamSink(dir string, db *badger.DB, rawBytes int64) (sink, error) {
 	s := &streamSink{db: db, dir: dir, reserve: 2*int64(tableBytes(rawBytes)) + streamBatchBytes}
 	if db == nil {
 		o := targetOptions(dir)
-		o.BaseTableSize = int64(tableBytes(rawBytes)) >> (o.MaxLevels - 2) // doubled for each level from 2 on
+		// Doubled for each level from 2 on. A quarter of that here: up to
+		// sixteen finished tables wait to be written.
+		o.BaseTableSize = int64(tableBytes(rawBytes)) >> o.MaxLevels
 		err := s.checkSpace()
 		if err != nil {
 			return nil, err

@@ -81,7 +81,14 @@ func newTableSink(dir string, rawBytes int64) (sink, error) {
 	}}, nil
 }
 
-const tablePoolSize = 8
+const (
+	tablePoolSize = 8
+	// maxTableRaw bounds what a table holds before compression. With block
+	// buffers that double and their snappy form, its builder takes up to four
+	// times that, from one buffer of twice the table's size; when it is too
+	// small, the builder takes another, twice as large.
+	maxTableRaw = 32 << 20
+)
 
 func (s *tableSink) slice(int) (sliceWriter, error) { return &tableSlice{sink: s}, nil }
 
@@ -89,12 +96,14 @@ type tableSlice struct {
 	sink    *tableSink
 	builder *table.Builder
 	records int64
+	raw     int64  // bytes in the present table, before compression
 	key     []byte // with timestamp
 	last    []byte // without
 }
 
 func (w *tableSlice) add(rec *archive.Record) error {
-	if w.builder != nil && w.builder.ReachedCapacity() && string(w.last) != string(rec.Key) {
+	full := w.raw > maxTableRaw || w.builder != nil && w.builder.ReachedCapacity()
+	if full && string(w.last) != string(rec.Key) {
 		if err := w.close(); err != nil {
 			return err
 		}
@@ -106,6 +115,7 @@ func (w *tableSlice) add(rec *archive.Record) error {
 	w.key = binary.BigEndian.AppendUint64(append(w.key[:0], rec.Key...), math.MaxUint64-rec.Version)
 	w.builder.Add(w.key, y.ValueStruct{Meta: rec.Meta, UserMeta: rec.UserMeta, ExpiresAt: rec.ExpiresAt, Value: rec.Value}, 0)
 	w.records++
+	w.raw += int64(len(rec.Key) + len(rec.Value))
 	return nil
 }
 
@@ -124,7 +134,7 @@ func (w *tableSlice) close() error {
 		return t.Close(-1)
 	})
 	w.builder.Close()
-	w.builder = nil
+	w.builder, w.raw = nil, 0
 	if err != nil {
 		return fault.Wrap(err, "write table %06d.sst in %s", id, s.dir)
 	}

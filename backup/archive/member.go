@@ -134,6 +134,8 @@ func appendStored(dst, raw []byte) []byte {
 // Decoder reads members. It is used by one goroutine and keeps its buffers.
 type Decoder struct {
 	inflate inflate.Decoder
+	member  []byte // of the reader that uses it at present
+	raw     []byte
 }
 
 var errMember = errors.New("it is no gzip member of this format")

@@ -27,9 +27,7 @@ type ChunkReader struct {
 	stream cipher.Stream // nil when not encrypted
 	next   int
 	end    int
-	dec    *Decoder
-	member []byte
-	raw    []byte
+	dec    *Decoder // and its buffers, which the next reader uses again
 }
 
 // OpenChunks opens the chunks from to end (exclusive) of a part in folder.
@@ -63,24 +61,24 @@ func (r *ChunkReader) Next() (Records, *Chunk, error) {
 		return Records{}, nil, io.EOF
 	}
 	c := &r.part.Chunks[r.next]
-	if int64(cap(r.member)) < c.StoredBytes {
-		r.member = make([]byte, c.StoredBytes+c.StoredBytes/8)
+	if int64(cap(r.dec.member)) < c.StoredBytes {
+		r.dec.member = make([]byte, c.StoredBytes+c.StoredBytes/8)
 	}
-	r.member = r.member[:c.StoredBytes]
-	if _, err := io.ReadFull(r.body, r.member); err != nil {
+	r.dec.member = r.dec.member[:c.StoredBytes]
+	if _, err := io.ReadFull(r.body, r.dec.member); err != nil {
 		return Records{}, nil, r.chunkError(c, err)
 	}
-	if digest := sha256.Sum256(r.member); hex.EncodeToString(digest[:]) != c.SHA256 {
+	if digest := sha256.Sum256(r.dec.member); hex.EncodeToString(digest[:]) != c.SHA256 {
 		return Records{}, nil, r.corrupt("chunk %d (offset %d, %d bytes) was altered: its SHA-256 is wrong", r.next, c.Offset, c.StoredBytes)
 	}
 	if r.stream != nil {
-		r.stream.XORKeyStream(r.member, r.member)
+		r.stream.XORKeyStream(r.dec.member, r.dec.member)
 	}
-	raw, err := r.dec.decode(r.raw, r.member, c.RawBytes)
+	raw, err := r.dec.decode(r.dec.raw, r.dec.member, c.RawBytes)
 	if err != nil {
 		return Records{}, nil, r.corrupt("chunk %d (offset %d): %w", r.next, c.Offset, err)
 	}
-	r.raw = raw
+	r.dec.raw = raw
 	if len(raw) < frameLen || binary.LittleEndian.Uint64(raw) != uint64(len(raw)-frameLen) {
 		return Records{}, nil, r.corrupt("chunk %d (offset %d): its frame length is wrong", r.next, c.Offset)
 	}
