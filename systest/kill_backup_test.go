@@ -39,7 +39,7 @@ func TestKilledBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.await(t, id, func(got task) bool { return got.Status != "Queued" })
-		time.Sleep(time.Duration(random.Int64N(int64(usual)))) // the moment is what the test is about
+		time.Sleep(within(random, usual, round, rounds)) // the moment is what the test is about
 		a.kill(t)
 		h.see(t)
 		debris += len(unfinished(t, destination))

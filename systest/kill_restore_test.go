@@ -3,6 +3,7 @@ package systest
 import (
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,13 +18,14 @@ func TestKilledRestore(t *testing.T) {
 	random := newRandom(t)
 	k := newKilledRestore(t)
 	began := time.Now()
-	k.finish(t, filepath.Join(t.TempDir(), "r"))
+	good(t, k.command(filepath.Join(t.TempDir(), "r"))...)
 	usual := time.Since(began)
 	early := 0
-	for range 4 {
+	const rounds = 4
+	for round := range rounds {
 		dir := filepath.Join(t.TempDir(), "r")
 		p := start(t, nil, k.command(dir)...)
-		time.Sleep(time.Duration(random.Int64N(int64(usual)))) // the moment is what the test is about
+		time.Sleep(within(random, usual, round, rounds)) // the moment is what the test is about
 		p.signal(t, syscall.SIGKILL)
 		p.exit()
 		if !exists(t, filepath.Join(dir, "p1")) {
@@ -34,6 +36,12 @@ func TestKilledRestore(t *testing.T) {
 	if early == 0 {
 		t.Error("every kill came too late, so nothing was shown")
 	}
+}
+
+// within returns a random moment in the given one of as many equal parts of a
+// time: early and late ones all occur.
+func within(random *rand.Rand, whole time.Duration, part, parts int) time.Duration {
+	return (whole*time.Duration(part) + time.Duration(random.Int64N(int64(whole)))) / time.Duration(parts)
 }
 
 // TestKilledRestoreAtItsEnd kills brock restore in its last steps: as soon as

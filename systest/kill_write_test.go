@@ -31,7 +31,7 @@ func TestKilledWriter(t *testing.T) {
 			seed := random.Uint64()
 			busy.Go(func() { w.run(t, a, rand.New(rand.NewPCG(seed, 2))) })
 		}
-		lines := loadedLines(round, 20_000)
+		lines := loadedLines(round, 10_000)
 		into := ref{"loads", fmt.Sprint(round)}
 		busy.Go(func() { // killed in the middle, so there is an error or, rarely, none
 			_, _ = a.Load(t.Context(), into.namespace, into.name, bytes.NewReader(lines))
