@@ -64,12 +64,15 @@ func (f *failing) run() {
 			f.Logf("a backup makes %d calls", n-1)
 			return
 		}
-		f.healthy(n%4 == 0)
-		if n%4 == 0 {
+		f.healthy(f.fullNext(n))
+		if f.fullNext(n) {
 			f.forgetOld() // or the calls of a backup grow faster than n
 		}
 	}
 }
+
+// fullNext reports whether a full follows the nth failure.
+func (f *failing) fullNext(n int) bool { return n%4 == 0 }
 
 // forgetOld removes all backups but the newest.
 func (f *failing) forgetOld() {
@@ -114,7 +117,11 @@ func (f *failing) failsAt(n int) (done bool) {
 	case added != 0 || m != nil:
 		f.Fatalf("%s: listed before: %v, after: %v", what, paths(before), paths(after))
 	}
-	f.wantExact(what, after, 1+len(paths(after))-len(paths(before)))
+	// The incremental that follows shows whether the chain before is whole; a full
+	// would not.
+	if added := len(paths(after)) - len(paths(before)); added > 0 || f.fullNext(n) {
+		f.wantExact(what, after, 1+added)
+	}
 	return false
 }
 

@@ -161,7 +161,7 @@ func TestManyRanges(t *testing.T) {
 	d := backuptest.New(t, false, func(o badger.Options) badger.Options {
 		return o.WithMemTableSize(4 << 20).WithBaseTableSize(1 << 20).WithBaseLevelSize(4 << 20).WithValueThreshold(8 << 10)
 	})
-	const keys = 6000
+	const keys = 3600
 	filler := strings.Repeat("0123456789", 500)
 	for i := 0; i < keys; i += 40 {
 		d.Commit(func(txn *badger.Txn) error {
@@ -179,8 +179,7 @@ func TestManyRanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	dst := backuptest.OpenDir(t, t.TempDir())
-	full := point{d.Backup(dst, nil), d.Model.Clone()}
-	parts, err := backup.ReadPartList(t.Context(), dst, full.m, 1, ee.Key{})
+	parts, err := backup.ReadPartList(t.Context(), dst, d.Backup(dst, nil), 1, ee.Key{})
 	if err != nil || len(parts.Parts) < 2 {
 		t.Fatalf("there are %d parts, %v", len(parts.Parts), err)
 	}
@@ -192,7 +191,6 @@ func TestManyRanges(t *testing.T) {
 		d.Set(string(p.LastKey[:len(p.LastKey)-1]), backuptest.Entry{Value: "before the last"})
 	}
 	inc := point{d.Backup(dst, nil), d.Model.Clone()}
-	wantRestored(t, dst, full, ee.Key{}, restore.SinkTables)
 	wantRestored(t, dst, inc, ee.Key{}, restore.SinkStream)
 	wantRestored(t, dst, inc, ee.Key{}, restore.SinkTables)
 }
