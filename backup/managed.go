@@ -22,9 +22,10 @@ import (
 // What it holds back it knows in memory only: after a restart the next backup
 // is a full.
 //
-// DB.DropPrefix and DB.DropAll leave no delete markers. After one, take the next
-// backup with ForceFull, or the dropped keys come back on restore; do not run
-// one during a backup. BanNamespace is noticed: the next backup is a full.
+// DB.DropPrefix and DB.DropAll leave no delete markers, and DB.Load, a KVLoader
+// and a StreamWriter write at old versions: an incremental cannot show either.
+// After one, take the next backup with ForceFull; do not run one during a
+// backup. BanNamespace is noticed: the next backup is a full.
 type ManagedSource struct {
 	db   *badger.DB
 	opts ManagedOptions
@@ -49,7 +50,9 @@ type managedPin struct {
 // ManagedOptions tell a ManagedSource about its program.
 type ManagedOptions struct {
 	// Identity is the database's random id, 32 hex digits, which the program
-	// keeps. Empty means a new one per process.
+	// keeps. Empty means a new one per process: the first backup of the next
+	// process must be a ForceFull then, because the series at the destination
+	// looks like another database's.
 	Identity string
 
 	// ReadTs returns the timestamp to back up at: every commit at or below it

@@ -29,9 +29,14 @@ var (
 // While one is open, Badger keeps overwritten versions too and, unless conflict
 // detection is off, what every transaction since has written: see Forget.
 //
-// DB.DropPrefix leaves no delete markers. After one, take the next backup with
-// ForceFull, or the dropped keys come back on restore; do not run one during a
-// backup. DropAll and BanNamespace are noticed: the next backup is a full.
+// DB.DropPrefix leaves no delete markers, and DB.Load, a KVLoader and a
+// StreamWriter write at old versions: an incremental cannot show either. After
+// one, take the next backup with ForceFull; do not run one during a backup.
+// DropAll and BanNamespace are noticed: the next backup is a full.
+//
+// Open the database with ChecksumVerificationMode OnBlockRead and
+// VerifyValueChecksum: by default Badger does not notice a flipped bit, and then
+// neither does a backup.
 type UnmanagedSource struct {
 	db *badger.DB
 	id string
