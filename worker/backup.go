@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	"github.com/brockdb/brock/backup"
@@ -82,9 +83,24 @@ func (n *Node) newBackup(ctx context.Context, q BackupRequest, progress *backup.
 	if err != nil {
 		return nil, err
 	}
+	if within(n.options.Dir, d.String()) {
+		return nil, fault.New(fault.Usage, "back up to "+d.String(), "it is inside the database's own directory %s", n.options.Dir).
+			WithHint("name a directory elsewhere, best on another disk")
+	}
 	return &backup.Backup{
 		Source: n.store.Source(), Destination: d, ForceFull: q.ForceFull, Key: n.options.Key,
 		Group: n.options.Group, Workers: n.options.BackupWorkers, Owner: n.options.Owner,
 		Progress: progress, Now: n.options.Now,
 	}, nil
+}
+
+// within reports whether the path of a destination lies in dir. Other
+// destinations than directories have no such path.
+func within(dir, path string) bool {
+	dir, err := filepath.Abs(dir)
+	if err != nil || !filepath.IsAbs(path) {
+		return false
+	}
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }

@@ -84,8 +84,10 @@ func TestBackupSeries(t *testing.T) {
 }
 
 func TestSubmitTellsAtOnce(t *testing.T) {
-	n := openNode(t, Options{Dir: t.TempDir()})
-	for destination, kind := range map[string]fault.Kind{"": fault.Usage, "x": fault.Usage, "ftp://x": fault.Usage} {
+	dir := t.TempDir()
+	n := openNode(t, Options{Dir: dir})
+	for destination, kind := range map[string]fault.Kind{"": fault.Usage, "x": fault.Usage, "ftp://x": fault.Usage,
+		dir: fault.Usage, filepath.Join(dir, "backups"): fault.Usage} {
 		if _, err := n.SubmitBackup(t.Context(), BackupRequest{Destination: destination}); !fault.Is(err, kind) || fault.HintOf(err) == "" {
 			t.Errorf("%q: %v", destination, err)
 		}
