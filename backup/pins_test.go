@@ -222,11 +222,13 @@ func TestSecondManagedSource(t *testing.T) {
 	for i := range 5 {
 		d.Set(fmt.Sprint(i), backuptest.Entry{Value: "v"})
 	}
-	second, ok := d.NewSource().(*backup.ManagedSource)
-	if !ok {
-		t.Fatal("no managed source")
+	last := d.Commit(func(txn *badger.Txn) error { return txn.Set([]byte("k"), nil) })
+	second, err := backup.Managed(d.DB, backup.ManagedOptions{Identity: backuptest.Identity, ReadTs: func() uint64 { return last }})
+	if err != nil {
+		t.Fatal(err)
 	}
-	second.SetDiscardTs(1)
+	last = d.Commit(func(txn *badger.Txn) error { return txn.Set([]byte("k"), nil) }) // the first source raises it
+	second.SetDiscardTs(last - 1)
 	d.Source = second
 	wantType(t, d, newDestination(t), manifest.Full, "no backup")
 }

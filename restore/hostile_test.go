@@ -168,6 +168,66 @@ func TestHostileBackups(t *testing.T) {
 	}
 }
 
+// TestHostileParts: parts whose digests are right and whose records are not what
+// a backup may hold.
+func TestHostileParts(t *testing.T) {
+	t.Parallel()
+	s := newSample(t, 0, 1)
+	record := func(key string, version uint64) archive.Record {
+		return archive.Record{Key: []byte(key), Value: []byte("v"), Version: version}
+	}
+	for what, c := range map[string]struct {
+		good    bool
+		records []archive.Record
+	}{
+		"as it should be":    {true, []archive.Record{record("a", 2), record("b", 1), record("c", 3)}},
+		"two versions":       {true, []archive.Record{record("a", 2), record("a", 1)}},
+		"version 0":          {false, []archive.Record{record("a", 2), record("b", 0)}},
+		"version too high":   {false, []archive.Record{record("a", 1<<40)}},
+		"keys out of order":  {false, []archive.Record{record("b", 1), record("a", 2)}},
+		"versions ascending": {false, []archive.Record{record("a", 1), record("a", 2)}},
+		"a version twice":    {false, []archive.Record{record("a", 1), record("a", 1)}},
+	} {
+		h := newHostile(t, s)
+		h.storePart(c.records)
+		_, verified, restored := h.verdict(t, h.dst, restore.Every)
+		if c.good != (verified == nil) || c.good != (restored == nil) || !c.good && (!fault.Is(verified, fault.Corrupt) || !fault.Is(restored, fault.Corrupt)) {
+			t.Errorf("%s: verify: %v; restore: %v", what, verified, restored)
+		}
+	}
+}
+
+// storePart replaces the backup's part by one with these records, in this order.
+func (h *hostile) storePart(records []archive.Record) {
+	h.Helper()
+	enc, err := archive.NewEncoder(archive.DefaultCompression)
+	if err != nil {
+		h.Fatal(err)
+	}
+	var out bytes.Buffer
+	name := h.list.Parts[0].Name
+	w, err := archive.NewPartWriter(&out, name, enc, archive.PartOptions{ChunkBytes: 1 << 20}, nil)
+	if err != nil {
+		h.Fatal(err)
+	}
+	for i := range records {
+		if err := w.Add(&records[i], true, 0); err != nil {
+			h.Fatal(err)
+		}
+	}
+	part, _, err := w.Finish()
+	if err != nil {
+		h.Fatal(err)
+	}
+	if bytes.Compare(part.FirstKey, part.LastKey) > 0 {
+		part.LastKey = []byte("zzz") // or the list alone would give it away
+	}
+	destinationtest.Put(h, h.dst, h.m.Path+"/"+name, out.Bytes())
+	h.list.Parts = []archive.Part{part}
+	h.sumUp()
+	h.storeList()
+}
+
 // TestBombs: a part list of a few kilobytes that unpacks to more than any line of
 // one may have.
 func TestBombs(t *testing.T) {
