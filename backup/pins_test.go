@@ -227,7 +227,9 @@ func TestSecondManagedSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	last = d.Commit(func(txn *badger.Txn) error { return txn.Set([]byte("k"), nil) }) // the first source raises it
+	for range 3 { // the first source raises it
+		last = d.Commit(func(txn *badger.Txn) error { return txn.Set([]byte("k"), nil) })
+	}
 	second.SetDiscardTs(last - 1)
 	d.Source = second
 	wantType(t, d, newDestination(t), manifest.Full, "no backup")
