@@ -62,12 +62,13 @@ func RunGroup(ctx context.Context, q GroupRequest) (*manifest.Group, error) {
 		q.Progress.Expect(rawBytes)
 	}
 	q.Progress.Enter(PhaseScan)
-	run := &groupRun{GroupRequest: q, layout: layout, queue: make(chan keyRange, len(ranges))}
+	group, gctx := errgroup.WithContext(ctx)
+	run := &groupRun{GroupRequest: q, layout: layout, queue: make(chan keyRange, len(ranges)),
+		group: group, commits: make(chan struct{}, q.Workers)}
 	for _, r := range ranges {
 		run.queue <- r
 	}
 	close(run.queue)
-	group, gctx := errgroup.WithContext(ctx)
 	for range min(q.Workers, len(ranges)) {
 		group.Go(func() error { return run.work(gctx) })
 	}
@@ -96,13 +97,16 @@ func checkDiscarded(q GroupRequest) error {
 	return nil
 }
 
-// groupRun is one run of RunGroup. Workers take ranges from the queue; nothing
-// else passes between them.
+// groupRun is one run of RunGroup. Workers take ranges from the queue. What they
+// have written is committed beside them, because making it durable is waiting,
+// and they have more to do; nothing else passes between goroutines.
 type groupRun struct {
 	GroupRequest
-	layout *badgerLayout
-	queue  chan keyRange
-	opened atomic.Int64 // parts begun, for their names
+	layout  *badgerLayout
+	queue   chan keyRange
+	group   *errgroup.Group
+	commits chan struct{} // has room for as many commits as may be under way
+	opened  atomic.Int64  // parts begun, for their names
 
 	mu    sync.Mutex
 	parts []archive.Part
@@ -173,6 +177,8 @@ func (w *rangeWriter) open() (err error) {
 	return err
 }
 
+// finish ends the part and has it committed. An error of the commit ends the
+// group.
 func (w *rangeWriter) finish() error {
 	if w.part == nil {
 		return nil
@@ -182,13 +188,23 @@ func (w *rangeWriter) finish() error {
 	if err != nil {
 		return err
 	}
-	if err := w.object.Commit(w.ctx); err != nil {
-		return fault.Wrap(err, "store part %s", part.Name)
+	g, ctx, object := w.run, w.ctx, w.object
+	select {
+	case g.commits <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	w.part, w.object = nil, nil
-	w.run.mu.Lock()
-	defer w.run.mu.Unlock()
-	w.run.parts = append(w.run.parts, part)
+	g.group.Go(func() error {
+		defer func() { <-g.commits }()
+		if err := object.Commit(ctx); err != nil {
+			return errors.Join(fault.Wrap(err, "store part %s", part.Name), object.Abort())
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.parts = append(g.parts, part)
+		return nil
+	})
 	return nil
 }
 
