@@ -18,6 +18,7 @@ import (
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/badger/v4/y"
 	"github.com/dgraph-io/ristretto/v2/z"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/brockdb/brock/backup/archive"
@@ -69,16 +70,25 @@ type tableSink struct {
 
 	mu      sync.Mutex
 	changes []*pb.ManifestChange
+
+	// syncs makes tables durable beside the workers: that is waiting, and they
+	// have more to do.
+	syncs errgroup.Group
 }
+
+// maxSyncs bounds how many tables wait to be durable.
+const maxSyncs = 4
 
 // newTableSink returns a sink for at most rawBytes.
 func newTableSink(dir string, rawBytes int64) (sink, error) {
 	o := targetOptions(dir)
-	return &tableSink{dir: dir, opts: table.Options{
+	s := &tableSink{dir: dir, opts: table.Options{
 		TableSize: tableBytes(rawBytes), BlockSize: o.BlockSize, BloomFalsePositive: o.BloomFalsePositive,
 		ChkMode: options.NoVerification, Compression: o.Compression, ZSTDCompressionLevel: o.ZSTDCompressionLevel,
 		AllocPool: z.NewAllocatorPool(tablePoolSize),
-	}}, nil
+	}}
+	s.syncs.SetLimit(maxSyncs)
+	return s, nil
 }
 
 const (
@@ -119,25 +129,27 @@ func (w *tableSlice) add(rec *archive.Record) error {
 	return nil
 }
 
-// close makes a durable table of what was added since the last one.
+// close makes a table of what was added since the last one. It is durable when
+// the sink has finished.
 func (w *tableSlice) close() error {
 	if w.builder == nil {
 		return nil
 	}
 	s := w.sink
 	id := s.nextID.Add(1)
-	err := recovered(func() error {
-		t, err := table.CreateTable(table.NewFilename(id, s.dir), w.builder)
-		if err != nil {
-			return err
-		}
-		return t.Close(-1)
+	var file *z.MmapFile
+	err := recovered(func() (err error) {
+		file, err = writeTable(table.NewFilename(id, s.dir), w.builder)
+		return err
 	})
 	w.builder.Close()
 	w.builder, w.raw = nil, 0
 	if err != nil {
 		return fault.Wrap(err, "write table %06d.sst in %s", id, s.dir)
 	}
+	s.syncs.Go(func() error {
+		return fault.Wrap(errors.Join(file.Sync(), file.Close(-1)), "write table %06d.sst in %s to disk", id, s.dir)
+	})
 	s.records.Add(w.records)
 	w.records = 0
 	s.mu.Lock()
@@ -147,10 +159,31 @@ func (w *tableSlice) close() error {
 	return nil
 }
 
-func (s *tableSink) abort() error { return nil }
+// writeTable is table.CreateTable without its end: waiting for the disk, and
+// opening the table.
+func writeTable(name string, b *table.Builder) (*z.MmapFile, error) {
+	data := b.Done()
+	file, err := z.OpenMmapFile(name, os.O_CREATE|os.O_RDWR|os.O_EXCL, data.Size)
+	if !errors.Is(err, z.NewFile) {
+		return nil, err
+	}
+	if n := data.Copy(file.Data); n != len(file.Data) {
+		return nil, errors.Join(fmt.Errorf("%d bytes came where %d were announced", n, data.Size), file.Close(-1))
+	}
+	return file, nil
+}
+
+// abort waits for what is under way. Its errors add nothing to why it is called.
+func (s *tableSink) abort() error {
+	_ = s.syncs.Wait()
+	return nil
+}
 
 // finish writes the MANIFEST, then has Badger open the directory, and counts.
 func (s *tableSink) finish() (int64, error) {
+	if err := s.syncs.Wait(); err != nil {
+		return 0, err
+	}
 	if err := s.writeManifest(); err != nil {
 		return 0, fault.Wrap(err, "write the MANIFEST in %s", s.dir)
 	}
