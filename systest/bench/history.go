@@ -112,12 +112,6 @@ func incrementals(ctx context.Context, j job, m *meter) error {
 			{"full scan", nil},
 			{"incremental of nothing", nil},
 			{"incremental of 1 %, recent", func() error { return update(db, set, 0.01, 10*round+1, true) }},
-			{"incremental of 1 %, uniform, compacted", func() error {
-				if err := update(db, set, 0.01, 10*round+2, false); err != nil {
-					return err
-				}
-				return db.Flatten(2)
-			}},
 		}
 		for i, s := range steps {
 			if s.change != nil {

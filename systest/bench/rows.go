@@ -29,16 +29,15 @@ var goals = map[string]struct{ backup, raw, restore float64 }{
 }
 
 const (
-	backupPeakMB  = 200
-	tablesPeakMB  = 450
-	streamPeakMB  = 900
-	historyGoal   = 1.10
-	stagesGoal    = 1.10
-	verifyGoal    = 1.2
-	latencyGoal   = 8
-	recentGoal    = 0.1
-	compactedGoal = 0.7
-	nothingGoal   = 0.02
+	backupPeakMB = 200
+	tablesPeakMB = 450
+	streamPeakMB = 900
+	historyGoal  = 1.10
+	stagesGoal   = 1.10
+	verifyGoal   = 1.2
+	latencyGoal  = 8
+	recentGoal   = 0.1
+	nothingGoal  = 0.02
 )
 
 func (c *config) rows() []row {
@@ -90,7 +89,6 @@ func (c *config) seriesRows() []row {
 	return []row{
 		{name: "restore of full + 5 incrementals of 2 %", peer: restored(1), brock: restored(6), goal: historyGoal, most: true, peakMB: tablesPeakMB},
 		{name: "incremental of 1 %, recent", brock: incs, peerIs: "full scan", brockIs: "incremental of 1 %, recent", goal: recentGoal, most: true},
-		{name: "incremental of 1 %, uniform, compacted", brock: incs, peerIs: "full scan", brockIs: "incremental of 1 %, uniform, compacted", goal: compactedGoal, most: true},
 		{name: "incremental of nothing", brock: incs, peerIs: "full scan", brockIs: "incremental of nothing", goal: nothingGoal, most: true},
 		{name: "incremental after a bulk load", brock: load, peerIs: "full scan", brockIs: "incremental after a bulk load", goal: nothingGoal, most: true},
 		{name: "backup CPU, beside the sum of its parts", goal: stagesGoal, most: true, peerIs: "sum", brockIs: "whole",
