@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -174,6 +175,9 @@ func checkCrashed(t *testing.T, dir string, round int, acknowledged map[string]i
 			t.Errorf("round %d: writer %s stands at %d, acknowledged was %d", round, writer, head, want)
 		}
 	}
+	// The next child goes on from here: what is stored now must stay, whether
+	// or not the killed child could say so.
+	maps.Copy(acknowledged, heads)
 	for writer, head := range heads {
 		got := now(t, s, "c"+writer)
 		for n := max(1, head-crashWindow+1); n <= head; n++ {
