@@ -22,7 +22,7 @@ const FileName = "manifest.json"
 // only one that it reads.
 const FormatVersion = 1
 
-// MaxBytes bounds what is read as a manifest. 100,000 collections take 10 MB.
+// MaxBytes bounds what is read as a manifest. 100,000 collections take 14 MB.
 const MaxBytes = 64 << 20
 
 // The values of Manifest.Type.
