@@ -37,8 +37,12 @@ generate: ## regenerate the GraphQL code from the schemas
 lint: ## run the linters, import directions included
 	$(LINT) run ./... ./.ci/slowest
 
+.PHONY: servers
+servers: ## install the servers that the tests need into a cache (minutes, once)
+	go run ./systest/servers/install
+
 .PHONY: test
-test: race-check ## vet, lint, generated code, unit and system tests
+test: race-check servers ## vet, lint, generated code, unit and system tests
 	go vet ./... ./.ci/slowest
 	$(MAKE) --no-print-directory lint
 	.ci/generated
