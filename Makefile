@@ -32,6 +32,7 @@ build: ## build the static binary bin/brock
 generate: ## regenerate the GraphQL code from the schemas
 	go tool gqlgen generate --config gqlgen.yml
 	go tool gqlgen generate --config graph/data.gqlgen.yml
+	go tool genqlient graph/client/adminclient/genqlient.yaml
 
 .PHONY: lint
 lint: ## run the linters, import directions included

@@ -4,6 +4,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -17,13 +18,17 @@ import (
 // Client is a client of one alpha. It may be used by many goroutines.
 type Client struct {
 	base      url.URL
-	token     string
+	options   Options
 	transport *http.Transport
 }
 
 // Options of a Client. The zero value is good for an alpha without a token.
 type Options struct {
-	AuthToken string // sent to /admin as X-Dgraph-AuthToken
+	AuthToken   string // sent to /admin as X-Dgraph-AuthToken
+	AccessToken string // of a login, sent everywhere as X-Dgraph-AccessToken
+
+	TLS     *tls.Config   // of https; nil means the system's authorities and no certificate
+	Timeout time.Duration // of one GraphQL operation; 0 means that of the context
 }
 
 const (
@@ -43,12 +48,13 @@ func New(alpha string, o Options) (*Client, error) {
 	transport := &http.Transport{
 		Proxy:             http.ProxyFromEnvironment,
 		DialContext:       dialer.DialContext,
+		TLSClientConfig:   o.TLS,
 		ForceAttemptHTTP2: true,
 		IdleConnTimeout:   idleTimeout,
 		// Between processes of one host compressing costs more than it saves.
 		DisableCompression: true,
 	}
-	return &Client{base: base, token: o.AuthToken, transport: transport}, nil
+	return &Client{base: base, options: o, transport: transport}, nil
 }
 
 func parseBase(alpha string) (url.URL, error) {
@@ -96,11 +102,18 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 }
 
 func (c *Client) doOver(transport *http.Transport, req *http.Request) (*http.Response, error) {
+	if c.options.AccessToken != "" {
+		req.Header.Set("X-Dgraph-AccessToken", c.options.AccessToken)
+	}
 	res, err := (&http.Client{Transport: transport}).Do(req)
 	if err == nil {
 		return res, nil
 	}
 	ctx := req.Context()
+	if errors.Is(context.Cause(ctx), errTooSlow) {
+		return nil, fault.New(fault.Other, "reach the alpha at "+c.String(), "%w", errTooSlow).
+			WithHint("it may be busy, and what was asked for may be done all the same; give it more time (--timeout)")
+	}
 	if ctx.Err() != nil {
 		return nil, fault.New(fault.Canceled, "reach the alpha at "+c.String(), "%w", context.Cause(ctx))
 	}
