@@ -34,6 +34,7 @@ type GroupRequest struct {
 	Key         ee.Key
 	Level       archive.Level
 	ChunkBytes  int
+	PartBytes   int64
 	Workers     int
 	Progress    *Progress
 }
@@ -148,7 +149,7 @@ func (w *rangeWriter) emit(rec *archive.Record, newKey bool) error {
 		return fault.New(fault.Corrupt, fmt.Sprintf("back up key %x", clip(rec.Key)),
 			"its version %d is not in (%d, %d]", rec.Version, g.Since, g.Snapshot.ReadTs)
 	}
-	if w.part != nil && newKey && w.part.LineBytes() > archive.MaxPartLine {
+	if w.part != nil && newKey && (w.part.LineBytes() > archive.MaxPartLine || g.PartBytes > 0 && w.part.StoredBytes() >= g.PartBytes) {
 		if err := w.finish(); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ type ProgressView struct {
 	Records     int64   `json:"records"`
 	RawBytes    int64   `json:"raw_bytes"`    // before compression
 	StoredBytes int64   `json:"stored_bytes"` // read from or written to the destination
+	TotalBytes  int64   `json:"total_bytes"`  // expected in all, before compression; 0 when that is not known
 	Fraction    float64 `json:"fraction"`     // 0 to 1, by estimated bytes
 }
 
@@ -50,14 +51,14 @@ func (p *Progress) View() ProgressView {
 	if p == nil {
 		return ProgressView{}
 	}
-	v := ProgressView{Records: p.records.Load(), RawBytes: p.raw.Load(), StoredBytes: p.stored.Load()}
+	v := ProgressView{Records: p.records.Load(), RawBytes: p.raw.Load(), StoredBytes: p.stored.Load(), TotalBytes: p.total.Load()}
 	if phase := p.phase.Load(); phase != nil {
 		v.Phase = *phase
 	}
 	if v.Phase == PhaseDone {
 		v.Fraction = 1
-	} else if total := p.total.Load(); total > 0 {
-		v.Fraction = min(0.99, float64(v.RawBytes)/float64(total))
+	} else if v.TotalBytes > 0 {
+		v.Fraction = min(0.99, float64(v.RawBytes)/float64(v.TotalBytes))
 	}
 	return v
 }

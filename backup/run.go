@@ -32,6 +32,7 @@ type Backup struct {
 
 	Level      archive.Level
 	ChunkBytes int    // raw bytes per compressed chunk; 0 means 2 MiB
+	PartBytes  int64  // stored bytes after which a part ends; 0 means that key ranges alone make parts
 	Workers    int    // parallel scanners; 0 means half the cores, at least one
 	Owner      string // who holds the lease meanwhile, for messages
 
@@ -211,7 +212,7 @@ func (b *Backup) write(ctx context.Context, lease *destination.Lease, snap *Snap
 	group, err := RunGroup(ctx, GroupRequest{
 		Group: b.Group, BackupID: m.BackupID, Folder: m.Path, Snapshot: snap, Since: m.Since,
 		AllVersions: b.AllVersions, Destination: b.Destination, Key: b.Key, Level: b.Level,
-		ChunkBytes: b.ChunkBytes, Workers: b.Workers, Progress: b.Progress,
+		ChunkBytes: b.ChunkBytes, PartBytes: b.PartBytes, Workers: b.Workers, Progress: b.Progress,
 	})
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func (s *Server) newRoutes() http.Handler {
 	dataPage := graphiql.Handler("brock /graphql", "/graphql", dataExamples...)
 
 	mux.Handle("/admin", s.guarded(browserOr(adminPage, s.access.tokenRequired(
-		s.whenReady(func(v *service) http.Handler { return v.admin })))))
+		byAddress(s.whenReady(func(v *service) http.Handler { return v.admin }))))))
 	mux.Handle("/graphql", sameOrigin(browserOr(dataPage,
 		s.whenReady(func(v *service) http.Handler { return v.data }))))
 	mux.Handle("/load", sameOrigin(only(http.MethodPost,

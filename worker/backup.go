@@ -17,6 +17,7 @@ type BackupRequest struct {
 	Destination string // URI
 	ForceFull   bool   // begin a new series
 	Credentials destination.Credentials
+	Tuning      Tuning
 }
 
 // BackupParams is what a backup task keeps of its request.
@@ -24,6 +25,9 @@ type BackupParams struct {
 	Destination string `json:"destination"` // without secrets
 	ForceFull   bool   `json:"force_full"`
 }
+
+// Uses implements task.User.
+func (p BackupParams) Uses() []task.Use { return []task.Use{{Location: p.Destination, Access: task.Write}} }
 
 // BackupResult is what a backup task tells about the backup it made.
 type BackupResult struct {
@@ -87,11 +91,12 @@ func (n *Node) newBackup(ctx context.Context, q BackupRequest, progress *backup.
 		return nil, fault.New(fault.Usage, "back up to "+d.String(), "it is inside the database's own directory %s", n.options.Dir).
 			WithHint("name a directory elsewhere, best on another disk")
 	}
-	return &backup.Backup{
+	b := &backup.Backup{
 		Source: n.store.Source(), Destination: d, ForceFull: q.ForceFull, Key: n.options.Key,
 		Group: n.options.Group, Workers: n.options.BackupWorkers, Owner: n.options.Owner,
 		Progress: progress, Now: n.options.Now,
-	}, nil
+	}
+	return b, q.Tuning.apply(b)
 }
 
 // within reports whether the path of a destination lies in dir. Other

@@ -91,7 +91,7 @@ func defaultOwner(dir string) string {
 	return "alpha of " + dir + " on " + host
 }
 
-// Close stops the running task, which is recorded as failed, and closes the
+// Close stops the running tasks, which are recorded as failed, and closes the
 // store. It waits for open views to be closed. Closing twice returns the same
 // error again.
 func (n *Node) Close() error {
@@ -139,7 +139,7 @@ func (n *Node) Status() Status {
 		Group: n.store.Group(), DBID: n.store.ID(), MaxTs: n.store.MaxTs(), MaxUID: n.store.MaxUID(),
 		Started: n.started, Ongoing: []string{}, Pins: n.store.Pins(),
 	}
-	if running, ok := n.tasks.Running(); ok {
+	for _, running := range n.tasks.Running() {
 		s.Ongoing = append(s.Ongoing, "op"+string(running.Kind))
 	}
 	return s

@@ -114,6 +114,9 @@ func (p *PartWriter) Add(r *Record, newKey bool, collection uint64) error {
 // At MaxPartLine the caller should begin another part.
 func (p *PartWriter) LineBytes() int { return p.line + 44*len(p.part.Collections) }
 
+// StoredBytes returns how much of the part is stored so far.
+func (p *PartWriter) StoredBytes() int64 { return p.part.StoredBytes }
+
 // flush stores the records collected so far as one member.
 func (p *PartWriter) flush() error {
 	if p.chunk.Records == 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
+	"github.com/brockdb/brock/graph/jsontext"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -41,10 +42,11 @@ type ComplexityRoot struct {
 
 type MutationResolver interface {
 	Backup(ctx context.Context, input BackupInput) (*BackupPayload, error)
+	CancelTask(ctx context.Context, input TaskInput) (*CancelTaskPayload, error)
 }
 type QueryResolver interface {
 	Task(ctx context.Context, input TaskInput) (*TaskPayload, error)
-	Tasks(ctx context.Context) ([]*TaskPayload, error)
+	Tasks(ctx context.Context, kind *TaskKind, status *TaskStatus) ([]*TaskPayload, error)
 	ListBackups(ctx context.Context, input ListBackupsInput) ([]*Manifest, error)
 	Health(ctx context.Context) ([]*NodeState, error)
 }
@@ -146,7 +148,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "admin.graphqls"
+//go:embed "admin.graphqls" "tasks.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -159,6 +161,7 @@ func sourceData(filename string) string {
 
 var sources = []*ast.Source{
 	{Name: "admin.graphqls", Input: sourceData("admin.graphqls"), BuiltIn: false},
+	{Name: "tasks.graphqls", Input: sourceData("tasks.graphqls"), BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -222,6 +225,16 @@ func (ec *executionContext) childFields_BackupPayload(ctx context.Context, field
 		return ec.fieldContext_BackupPayload_taskId(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type BackupPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CancelTaskPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "response":
+		return ec.fieldContext_CancelTaskPayload_response(ctx, field)
+	case "task":
+		return ec.fieldContext_CancelTaskPayload_task(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CancelTaskPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Manifest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -338,6 +351,16 @@ func (ec *executionContext) childFields_TaskPayload(ctx context.Context, field g
 		return ec.fieldContext_TaskPayload_backupNum(ctx, field)
 	case "path":
 		return ec.fieldContext_TaskPayload_path(ctx, field)
+	case "requestedBy":
+		return ec.fieldContext_TaskPayload_requestedBy(ctx, field)
+	case "lastHeartbeat":
+		return ec.fieldContext_TaskPayload_lastHeartbeat(ctx, field)
+	case "errorKind":
+		return ec.fieldContext_TaskPayload_errorKind(ctx, field)
+	case "params":
+		return ec.fieldContext_TaskPayload_params(ctx, field)
+	case "result":
+		return ec.fieldContext_TaskPayload_result(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TaskPayload", field.Name)
 }
@@ -352,6 +375,12 @@ func (ec *executionContext) childFields_TaskProgress(ctx context.Context, field 
 		return ec.fieldContext_TaskProgress_storedBytes(ctx, field)
 	case "fraction":
 		return ec.fieldContext_TaskProgress_fraction(ctx, field)
+	case "totalBytes":
+		return ec.fieldContext_TaskProgress_totalBytes(ctx, field)
+	case "bytesPerSecond":
+		return ec.fieldContext_TaskProgress_bytesPerSecond(ctx, field)
+	case "etaSeconds":
+		return ec.fieldContext_TaskProgress_etaSeconds(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TaskProgress", field.Name)
 }
@@ -486,6 +515,20 @@ func (ec *executionContext) field_Mutation_backup_args(ctx context.Context, rawA
 	return args, nil
 }
 
+func (ec *executionContext) field_Mutation_cancelTask_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (TaskInput, error) {
+			return ec.unmarshalNTaskInput2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Query___type_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -525,6 +568,28 @@ func (ec *executionContext) field_Query_task_args(ctx context.Context, rawArgs m
 		return nil, err
 	}
 	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_tasks_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "kind",
+		func(ctx context.Context, v any) (*TaskKind, error) {
+			return ec.unmarshalOTaskKind2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskKind(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["kind"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "status",
+		func(ctx context.Context, v any) (*TaskStatus, error) {
+			return ec.unmarshalOTaskStatus2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskStatus(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["status"] = arg1
 	return args, nil
 }
 
@@ -1008,6 +1073,70 @@ func (ec *executionContext) _BackupPayload_taskId(ctx context.Context, field gra
 }
 func (ec *executionContext) fieldContext_BackupPayload_taskId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("BackupPayload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _CancelTaskPayload_response(ctx context.Context, field graphql.CollectedField, obj *CancelTaskPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CancelTaskPayload_response(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Response, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Response) graphql.Marshaler {
+			return ec.marshalOResponse2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐResponse(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CancelTaskPayload_response(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CancelTaskPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Response(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CancelTaskPayload_task(ctx context.Context, field graphql.CollectedField, obj *CancelTaskPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CancelTaskPayload_task(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Task, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *TaskPayload) graphql.Marshaler {
+			return ec.marshalOTaskPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayload(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CancelTaskPayload_task(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CancelTaskPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TaskPayload(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Manifest_backupId(ctx context.Context, field graphql.CollectedField, obj *Manifest) (ret graphql.Marshaler) {
@@ -1569,6 +1698,50 @@ func (ec *executionContext) fieldContext_Mutation_backup(ctx context.Context, fi
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_cancelTask(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_cancelTask(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CancelTask(ctx, fc.Args["input"].(TaskInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CancelTaskPayload) graphql.Marshaler {
+			return ec.marshalOCancelTaskPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐCancelTaskPayload(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_cancelTask(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CancelTaskPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_cancelTask_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _NodeState_instance(ctx context.Context, field graphql.CollectedField, obj *NodeState) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1806,7 +1979,8 @@ func (ec *executionContext) _Query_tasks(ctx context.Context, field graphql.Coll
 			return ec.fieldContext_Query_tasks(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return ec.Resolvers.Query().Tasks(ctx)
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Tasks(ctx, fc.Args["kind"].(*TaskKind), fc.Args["status"].(*TaskStatus))
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []*TaskPayload) graphql.Marshaler {
@@ -1816,7 +1990,7 @@ func (ec *executionContext) _Query_tasks(ctx context.Context, field graphql.Coll
 		false,
 	)
 }
-func (ec *executionContext) fieldContext_Query_tasks(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+func (ec *executionContext) fieldContext_Query_tasks(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	fc = &graphql.FieldContext{
 		Object:     "Query",
 		Field:      field,
@@ -1825,6 +1999,17 @@ func (ec *executionContext) fieldContext_Query_tasks(_ context.Context, field gr
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_TaskPayload(ctx, field)
 		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_tasks_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
 	}
 	return fc, nil
 }
@@ -2381,6 +2566,121 @@ func (ec *executionContext) fieldContext_TaskPayload_path(_ context.Context, fie
 	return graphql.NewScalarFieldContext("TaskPayload", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _TaskPayload_requestedBy(ctx context.Context, field graphql.CollectedField, obj *TaskPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskPayload_requestedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.RequestedBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TaskPayload_requestedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskPayload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _TaskPayload_lastHeartbeat(ctx context.Context, field graphql.CollectedField, obj *TaskPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskPayload_lastHeartbeat(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastHeartbeat, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *time.Time) graphql.Marshaler {
+			return ec.marshalODateTime2ᚖtimeᚐTime(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TaskPayload_lastHeartbeat(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskPayload", field, false, false, errors.New("field of type DateTime does not have child fields"))
+}
+
+func (ec *executionContext) _TaskPayload_errorKind(ctx context.Context, field graphql.CollectedField, obj *TaskPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskPayload_errorKind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ErrorKind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TaskPayload_errorKind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskPayload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _TaskPayload_params(ctx context.Context, field graphql.CollectedField, obj *TaskPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskPayload_params(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Params, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v jsontext.Value) graphql.Marshaler {
+			return ec.marshalOJSON2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋjsontextᚐValue(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TaskPayload_params(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskPayload", field, false, false, errors.New("field of type JSON does not have child fields"))
+}
+
+func (ec *executionContext) _TaskPayload_result(ctx context.Context, field graphql.CollectedField, obj *TaskPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskPayload_result(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Result, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v jsontext.Value) graphql.Marshaler {
+			return ec.marshalOJSON2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋjsontextᚐValue(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TaskPayload_result(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskPayload", field, false, false, errors.New("field of type JSON does not have child fields"))
+}
+
 func (ec *executionContext) _TaskProgress_records(ctx context.Context, field graphql.CollectedField, obj *TaskProgress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2470,6 +2770,75 @@ func (ec *executionContext) _TaskProgress_fraction(ctx context.Context, field gr
 	)
 }
 func (ec *executionContext) fieldContext_TaskProgress_fraction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskProgress", field, false, false, errors.New("field of type Float does not have child fields"))
+}
+
+func (ec *executionContext) _TaskProgress_totalBytes(ctx context.Context, field graphql.CollectedField, obj *TaskProgress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskProgress_totalBytes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalBytes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int64) graphql.Marshaler {
+			return ec.marshalOInt642ᚖint64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TaskProgress_totalBytes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskProgress", field, false, false, errors.New("field of type Int64 does not have child fields"))
+}
+
+func (ec *executionContext) _TaskProgress_bytesPerSecond(ctx context.Context, field graphql.CollectedField, obj *TaskProgress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskProgress_bytesPerSecond(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.BytesPerSecond, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
+			return ec.marshalNFloat2float64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TaskProgress_bytesPerSecond(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskProgress", field, false, false, errors.New("field of type Float does not have child fields"))
+}
+
+func (ec *executionContext) _TaskProgress_etaSeconds(ctx context.Context, field graphql.CollectedField, obj *TaskProgress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskProgress_etaSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.EtaSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *float64) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖfloat64(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TaskProgress_etaSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("TaskProgress", field, false, false, errors.New("field of type Float does not have child fields"))
 }
 
@@ -3543,7 +3912,7 @@ func (ec *executionContext) unmarshalInputBackupInput(ctx context.Context, obj a
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"destination", "accessKey", "secretKey", "sessionToken", "anonymous", "forceFull"}
+	fieldsInOrder := [...]string{"destination", "accessKey", "secretKey", "sessionToken", "anonymous", "forceFull", "cpuPercentage", "chunkSizeMB", "compressionLevel"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3592,6 +3961,27 @@ func (ec *executionContext) unmarshalInputBackupInput(ctx context.Context, obj a
 				return it, err
 			}
 			it.ForceFull = data
+		case "cpuPercentage":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("cpuPercentage"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CPUPercentage = data
+		case "chunkSizeMB":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("chunkSizeMB"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ChunkSizeMb = data
+		case "compressionLevel":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("compressionLevel"))
+			data, err := ec.unmarshalOCompressionLevel2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐCompressionLevel(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CompressionLevel = data
 		}
 	}
 	return it, nil
@@ -3929,6 +4319,44 @@ func (ec *executionContext) _BackupPayload(ctx context.Context, sel ast.Selectio
 	return out
 }
 
+var cancelTaskPayloadImplementors = []string{"CancelTaskPayload"}
+
+func (ec *executionContext) _CancelTaskPayload(ctx context.Context, sel ast.SelectionSet, obj *CancelTaskPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, cancelTaskPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := make(map[string]*graphql.FieldSet)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CancelTaskPayload")
+		case "response":
+			out.Values[i] = ec._CancelTaskPayload_response(ctx, field, obj)
+		case "task":
+			out.Values[i] = ec._CancelTaskPayload_task(ctx, field, obj)
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferred), math.MaxInt32)))
+
+	for label, dfs := range deferred {
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Label:    label,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: dfs,
+			Context:  ctx,
+		})
+	}
+
+	return out
+}
+
 var manifestImplementors = []string{"Manifest"}
 
 func (ec *executionContext) _Manifest(ctx context.Context, sel ast.SelectionSet, obj *Manifest) graphql.Marshaler {
@@ -4086,6 +4514,10 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "backup":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_backup(ctx, field)
+			})
+		case "cancelTask":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_cancelTask(ctx, field)
 			})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -4410,6 +4842,16 @@ func (ec *executionContext) _TaskPayload(ctx context.Context, sel ast.SelectionS
 			out.Values[i] = ec._TaskPayload_backupNum(ctx, field, obj)
 		case "path":
 			out.Values[i] = ec._TaskPayload_path(ctx, field, obj)
+		case "requestedBy":
+			out.Values[i] = ec._TaskPayload_requestedBy(ctx, field, obj)
+		case "lastHeartbeat":
+			out.Values[i] = ec._TaskPayload_lastHeartbeat(ctx, field, obj)
+		case "errorKind":
+			out.Values[i] = ec._TaskPayload_errorKind(ctx, field, obj)
+		case "params":
+			out.Values[i] = ec._TaskPayload_params(ctx, field, obj)
+		case "result":
+			out.Values[i] = ec._TaskPayload_result(ctx, field, obj)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4464,6 +4906,15 @@ func (ec *executionContext) _TaskProgress(ctx context.Context, sel ast.Selection
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "totalBytes":
+			out.Values[i] = ec._TaskProgress_totalBytes(ctx, field, obj)
+		case "bytesPerSecond":
+			out.Values[i] = ec._TaskProgress_bytesPerSecond(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "etaSeconds":
+			out.Values[i] = ec._TaskProgress_etaSeconds(ctx, field, obj)
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -5279,6 +5730,29 @@ func (ec *executionContext) marshalOBoolean2ᚖbool(ctx context.Context, sel ast
 	return res
 }
 
+func (ec *executionContext) marshalOCancelTaskPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐCancelTaskPayload(ctx context.Context, sel ast.SelectionSet, v *CancelTaskPayload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CancelTaskPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOCompressionLevel2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐCompressionLevel(ctx context.Context, v any) (*CompressionLevel, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(CompressionLevel)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOCompressionLevel2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐCompressionLevel(ctx context.Context, sel ast.SelectionSet, v *CompressionLevel) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
 func (ec *executionContext) unmarshalODateTime2ᚖtimeᚐTime(ctx context.Context, v any) (*time.Time, error) {
 	if v == nil {
 		return nil, nil
@@ -5297,6 +5771,23 @@ func (ec *executionContext) marshalODateTime2ᚖtimeᚐTime(ctx context.Context,
 	return res
 }
 
+func (ec *executionContext) unmarshalOFloat2ᚖfloat64(ctx context.Context, v any) (*float64, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalFloatContext(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOFloat2ᚖfloat64(ctx context.Context, sel ast.SelectionSet, v *float64) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	res := graphql.MarshalFloatContext(*v)
+	return graphql.WrapContextMarshaler(ctx, res)
+}
+
 func (ec *executionContext) unmarshalOInt2ᚖint(ctx context.Context, v any) (*int, error) {
 	if v == nil {
 		return nil, nil
@@ -5313,6 +5804,40 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	_ = ctx
 	res := graphql.MarshalInt(*v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOInt642ᚖint64(ctx context.Context, v any) (*int64, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := graphql.UnmarshalInt64(v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt642ᚖint64(ctx context.Context, sel ast.SelectionSet, v *int64) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt64(*v)
+	return res
+}
+
+func (ec *executionContext) unmarshalOJSON2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋjsontextᚐValue(ctx context.Context, v any) (jsontext.Value, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res jsontext.Value
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOJSON2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋjsontextᚐValue(ctx context.Context, sel ast.SelectionSet, v jsontext.Value) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) marshalOManifest2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐManifestᚄ(ctx context.Context, sel ast.SelectionSet, v []*Manifest) graphql.Marshaler {
@@ -5378,6 +5903,22 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
+func (ec *executionContext) unmarshalOTaskKind2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskKind(ctx context.Context, v any) (*TaskKind, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(TaskKind)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOTaskKind2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskKind(ctx context.Context, sel ast.SelectionSet, v *TaskKind) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
 func (ec *executionContext) marshalOTaskPayload2ᚕᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskPayloadᚄ(ctx context.Context, sel ast.SelectionSet, v []*TaskPayload) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5402,6 +5943,22 @@ func (ec *executionContext) marshalOTaskPayload2ᚖgithubᚗcomᚋbrockdbᚋbroc
 		return graphql.Null
 	}
 	return ec._TaskPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOTaskStatus2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskStatus(ctx context.Context, v any) (*TaskStatus, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(TaskStatus)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOTaskStatus2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskStatus(ctx context.Context, sel ast.SelectionSet, v *TaskStatus) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
 }
 
 func (ec *executionContext) unmarshalOUInt642ᚖuint64(ctx context.Context, v any) (*uint64, error) {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"github.com/brockdb/brock/graph/jsontext"
 )
 
 // A collection in a backup.
@@ -56,6 +58,12 @@ type BackupInput struct {
 	Anonymous *bool `json:"anonymous,omitempty"`
 	// Take a full backup, which begins a new series, though an incremental were possible.
 	ForceFull *bool `json:"forceFull,omitempty"`
+	// How much of the CPU the backup may use, in percent of the cores, from 1 to 80. At least one core works.
+	CPUPercentage *int `json:"cpuPercentage,omitempty"`
+	// About how large a stored file becomes before the next one is begun, in MiB, from 2 to 512.
+	ChunkSizeMb *int `json:"chunkSizeMB,omitempty"`
+	// How hard it compresses.
+	CompressionLevel *CompressionLevel `json:"compressionLevel,omitempty"`
 }
 
 // A stored file of a backup.
@@ -74,6 +82,14 @@ type BackupPayload struct {
 	Response *Response `json:"response,omitempty"`
 	// The id to ask task for.
 	TaskID *string `json:"taskId,omitempty"`
+}
+
+// The answer to cancelTask.
+type CancelTaskPayload struct {
+	// What happens to the task.
+	Response *Response `json:"response,omitempty"`
+	// The task as it is now.
+	Task *TaskPayload `json:"task,omitempty"`
 }
 
 // Which backups, and where they are. All conditions must hold.
@@ -196,7 +212,7 @@ type TaskPayload struct {
 	Status TaskStatus `json:"status"`
 	// When the status last changed or, while it runs, when its progress was last seen to have changed.
 	LastUpdated time.Time `json:"lastUpdated"`
-	// What it is at: lock, snapshot, scan, commit or done. Empty until it runs.
+	// What it is at, such as lock, snapshot, scan, commit and done of a backup. Empty until it runs.
 	Phase string `json:"phase"`
 	// How far it is.
 	Progress *TaskProgress `json:"progress"`
@@ -218,6 +234,17 @@ type TaskPayload struct {
 	BackupNum *uint64 `json:"backupNum,omitempty"`
 	// The folder, below the destination, of the backup that it made.
 	Path *string `json:"path,omitempty"`
+	// Who asked for it: an address, a user, a schedule.
+	RequestedBy *string `json:"requestedBy,omitempty"`
+	// When this server last looked after the task while it ran, whether or not it
+	// got on: every second. Null until it runs.
+	LastHeartbeat *time.Time `json:"lastHeartbeat,omitempty"`
+	// The kind of the error that it failed with, such as NO_SPACE or CANCELED.
+	ErrorKind *string `json:"errorKind,omitempty"`
+	// What was asked for, without secrets.
+	Params jsontext.Value `json:"params,omitempty"`
+	// What came of it, of a task that was a success.
+	Result jsontext.Value `json:"result,omitempty"`
 }
 
 // How far a task is.
@@ -230,6 +257,76 @@ type TaskProgress struct {
 	StoredBytes int64 `json:"storedBytes"`
 	// From 0 to 1, by estimated bytes; 1 only when it is done.
 	Fraction float64 `json:"fraction"`
+	// Bytes that are expected in all, before compression; null when that is not known.
+	TotalBytes *int64 `json:"totalBytes,omitempty"`
+	// Bytes per second, before compression: of the last ten seconds, or of all of it when it is over.
+	BytesPerSecond float64 `json:"bytesPerSecond"`
+	// About how many seconds it still takes; null when that is not known.
+	EtaSeconds *float64 `json:"etaSeconds,omitempty"`
+}
+
+// How hard a backup compresses. The names are Weaviate's.
+type CompressionLevel string
+
+const (
+	// A good ratio at a good speed.
+	CompressionLevelDefaultCompression CompressionLevel = "DefaultCompression"
+	// A little faster, a little larger.
+	CompressionLevelBestSpeed CompressionLevel = "BestSpeed"
+	// Smaller, for more than twice the CPU time.
+	CompressionLevelBestCompression CompressionLevel = "BestCompression"
+	// None: for data that does not compress.
+	CompressionLevelNoCompression CompressionLevel = "NoCompression"
+)
+
+var AllCompressionLevel = []CompressionLevel{
+	CompressionLevelDefaultCompression,
+	CompressionLevelBestSpeed,
+	CompressionLevelBestCompression,
+	CompressionLevelNoCompression,
+}
+
+func (e CompressionLevel) IsValid() bool {
+	switch e {
+	case CompressionLevelDefaultCompression, CompressionLevelBestSpeed, CompressionLevelBestCompression, CompressionLevelNoCompression:
+		return true
+	}
+	return false
+}
+
+func (e CompressionLevel) String() string {
+	return string(e)
+}
+
+func (e *CompressionLevel) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CompressionLevel(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CompressionLevel", str)
+	}
+	return nil
+}
+
+func (e CompressionLevel) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CompressionLevel) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CompressionLevel) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }
 
 // What a task does.
@@ -238,15 +335,27 @@ type TaskKind string
 const (
 	// Makes a full or an incremental backup.
 	TaskKindBackup TaskKind = "Backup"
+	// Loads collections of a backup into the running database.
+	TaskKindRestore TaskKind = "Restore"
+	// Reads backups and checks them.
+	TaskKindVerify TaskKind = "Verify"
+	// Removes backups that are not needed any more.
+	TaskKindPrune TaskKind = "Prune"
+	// Copies backups from one place to another.
+	TaskKindCopy TaskKind = "Copy"
 )
 
 var AllTaskKind = []TaskKind{
 	TaskKindBackup,
+	TaskKindRestore,
+	TaskKindVerify,
+	TaskKindPrune,
+	TaskKindCopy,
 }
 
 func (e TaskKind) IsValid() bool {
 	switch e {
-	case TaskKindBackup:
+	case TaskKindBackup, TaskKindRestore, TaskKindVerify, TaskKindPrune, TaskKindCopy:
 		return true
 	}
 	return false
@@ -291,7 +400,7 @@ func (e TaskKind) MarshalJSON() ([]byte, error) {
 type TaskStatus string
 
 const (
-	// It waits for the tasks before it: they run one at a time.
+	// It waits for a task before it that it may not run beside.
 	TaskStatusQueued TaskStatus = "Queued"
 	// It runs now.
 	TaskStatusRunning TaskStatus = "Running"

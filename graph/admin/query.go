@@ -3,8 +3,6 @@ package admin
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"slices"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -13,31 +11,9 @@ import (
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/backup/manifest"
 	"github.com/brockdb/brock/worker"
-	"github.com/brockdb/brock/worker/task"
 )
 
 type query struct{ *Resolver }
-
-func (q query) Task(_ context.Context, input TaskInput) (*TaskPayload, error) {
-	t, err := q.Node.Task(input.ID)
-	if err != nil {
-		return nil, err
-	}
-	return taskPayload(t)
-}
-
-func (q query) Tasks(context.Context) ([]*TaskPayload, error) {
-	all := q.Node.Tasks()
-	list := make([]*TaskPayload, len(all))
-	for i, t := range all {
-		payload, err := taskPayload(t)
-		if err != nil {
-			return nil, err
-		}
-		list[i] = payload
-	}
-	return list, nil
-}
 
 func (q query) Health(context.Context) ([]*NodeState, error) { return q.States(), nil }
 
@@ -84,34 +60,6 @@ func unlessZero[T comparable](v T) *T {
 		return nil
 	}
 	return &v
-}
-
-func taskPayload(t task.Task) (*TaskPayload, error) {
-	var params worker.BackupParams
-	var result worker.BackupResult
-	if err := errors.Join(decode(t.Params, &params), decode(t.Result, &result)); err != nil {
-		return nil, fault.New(fault.Corrupt, "read task "+t.ID, "%w", err)
-	}
-	return &TaskPayload{
-		ID: t.ID, Kind: TaskKind(t.Kind), Status: TaskStatus(t.Status), LastUpdated: t.UpdatedAt,
-		Phase: t.Phase,
-		Progress: &TaskProgress{
-			Records: t.Progress.Records, RawBytes: t.Progress.RawBytes,
-			StoredBytes: t.Progress.StoredBytes, Fraction: t.Progress.Fraction,
-		},
-		QueuedAt: t.QueuedAt, StartedAt: unlessZero(t.StartedAt), FinishedAt: unlessZero(t.FinishedAt),
-		Message: unlessZero(t.Message), Hint: unlessZero(t.Hint),
-		Destination: unlessZero(params.Destination),
-		BackupID:    unlessZero(result.BackupID), BackupNum: unlessZero(uint64(result.BackupNum)),
-		Path: unlessZero(result.Path),
-	}, nil
-}
-
-func decode(text json.RawMessage, into any) error {
-	if len(text) == 0 {
-		return nil
-	}
-	return json.Unmarshal(text, into)
 }
 
 func manifestPayload(m *manifest.Manifest) *Manifest {

@@ -15,6 +15,7 @@ type Node interface {
 	ListBackups(ctx context.Context, q worker.ListRequest) (*worker.Listed, error)
 	Task(id string) (task.Task, error)
 	Tasks() []task.Task
+	CancelTask(ctx context.Context, id string) error
 }
 
 // Resolver is the root of the schema. States tells the state of the servers.
@@ -36,10 +37,13 @@ func (m mutation) Backup(ctx context.Context, input BackupInput) (*BackupPayload
 		Destination: input.Destination,
 		ForceFull:   input.ForceFull != nil && *input.ForceFull,
 		Credentials: credentials(input.AccessKey, input.SecretKey, input.SessionToken, input.Anonymous),
+		Tuning: worker.Tuning{
+			CPUPercentage: input.CPUPercentage, ChunkSizeMB: input.ChunkSizeMb, CompressionLevel: string(value(input.CompressionLevel)),
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	message, code := "Backup queued with ID "+id, "Success"
-	return &BackupPayload{Response: &Response{Message: &message, Code: &code}, TaskID: &id}, nil
+	message := "Backup queued with ID " + id
+	return &BackupPayload{Response: success(message), TaskID: &id}, nil
 }

@@ -25,7 +25,8 @@ type Options struct {
 	Now      func() time.Time // nil means time.Now
 }
 
-// Queue runs tasks in the order they were submitted, one at a time.
+// Queue runs tasks in the order they were submitted; those that exclude each
+// other, which all of one kind do, one at a time.
 //
 // Every change of status is stored before it can be seen. Its methods may be
 // called from many goroutines.
@@ -47,15 +48,18 @@ type Queue struct {
 	entries  []*entry          // all that are remembered, by seq
 	byID     map[string]*entry // the same
 	waiting  []*entry          // by seq
+	running  []*entry
 }
 
 // entry is a task in memory. Queue.mu guards all of it.
 type entry struct {
-	record   record // as stored
+	record   record // as stored, but for the progress of a running task
+	uses     []Use
 	run      Func
 	progress *backup.Progress
 	cancel   context.CancelFunc // set when the runner has taken it
 	canceled bool               // Cancel was called after that
+	speed    speed
 }
 
 // Open reads the records of earlier processes, marks what those left under way
@@ -94,7 +98,9 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 }
 
 // Submit queues a task and returns its id. The task is recorded when Submit
-// returns; params, which must encode as JSON and hold no secrets, with it.
+// returns; params, which must encode as JSON and hold no secrets, with it, and
+// who asked, as WithRequester put it into ctx. Params that are a User tell which
+// destinations the task uses.
 // A full queue is an error of kind Locked.
 func (q *Queue) Submit(ctx context.Context, kind Kind, params any, run Func) (id string, err error) {
 	encoded, err := json.Marshal(params)
@@ -105,7 +111,7 @@ func (q *Queue) Submit(ctx context.Context, kind Kind, params any, run Func) (id
 	if err != nil {
 		return "", err
 	}
-	r.Params = encoded
+	r.Params, r.RequestBy = encoded, requester(ctx)
 	err = put(ctx, q.records, r)
 
 	q.mu.Lock()
@@ -119,7 +125,7 @@ func (q *Queue) Submit(ctx context.Context, kind Kind, params any, run Func) (id
 		return "", err
 	}
 	e := q.byID[r.ID]
-	e.record, e.run = r, run
+	e.record, e.run, e.uses = r, run, usesOf(params)
 	q.entries = insertBySeq(q.entries, e)
 	q.waiting = insertBySeq(q.waiting, e)
 	q.wakeRunner()
@@ -199,26 +205,33 @@ func (q *Queue) List() []Task {
 	return list
 }
 
-// Running returns the task that runs now.
-func (q *Queue) Running() (Task, bool) {
+// Running returns the tasks that run now, in the order they were submitted.
+func (q *Queue) Running() []Task {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, e := range slices.Backward(q.entries) {
+	var list []Task
+	for _, e := range q.entries {
 		if e.record.Status == Running {
-			return q.view(e), true
+			list = append(list, q.view(e))
 		}
 	}
-	return Task{}, false
+	return list
 }
 
 // view must be called with the lock held.
 func (q *Queue) view(e *entry) Task {
-	if e.record.Status == Running {
-		if now := e.progress.View(); now != e.record.Progress {
-			e.record.Progress, e.record.UpdatedAt = now, q.now()
-		}
+	if e.record.Status != Running {
+		t := e.record.view()
+		t.BytesPerSecond = perSecond(t.Progress.RawBytes, t.FinishedAt.Sub(t.StartedAt))
+		return t
 	}
-	return e.record.view()
+	if now := e.progress.View(); now != e.record.Progress {
+		e.record.Progress, e.record.UpdatedAt = now, q.now()
+	}
+	t := e.record.view()
+	t.BytesPerSecond = e.speed.bytesPerSecond()
+	t.Remaining = remaining(t.Progress, t.BytesPerSecond)
+	return t
 }
 
 // Cancel stops a task. One that waits is canceled when Cancel returns; one that

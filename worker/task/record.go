@@ -34,8 +34,11 @@ type record struct {
 	StartedAt  time.Time           `json:"started_at,omitzero"`
 	FinishedAt time.Time           `json:"finished_at,omitzero"`
 	UpdatedAt  time.Time           `json:"updated_at"`
+	Heartbeat  time.Time           `json:"heartbeat,omitzero"`
+	RequestBy  string              `json:"requested_by,omitempty"`
 	Message    string              `json:"message,omitempty"`
 	Hint       string              `json:"hint,omitempty"`
+	ErrorKind  string              `json:"error_kind,omitempty"`
 	Params     json.RawMessage     `json:"params,omitempty"`
 	Result     json.RawMessage     `json:"result,omitempty"`
 }
@@ -43,8 +46,9 @@ type record struct {
 func (r *record) view() Task {
 	return Task{
 		ID: r.ID, Kind: r.Kind, Status: r.Status, Phase: r.Progress.Phase, Progress: r.Progress,
-		QueuedAt: r.QueuedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, UpdatedAt: r.UpdatedAt,
-		Message: r.Message, Hint: r.Hint, Params: r.Params, Result: r.Result,
+		RequestedBy: r.RequestBy,
+		QueuedAt:    r.QueuedAt, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, UpdatedAt: r.UpdatedAt, HeartbeatAt: r.Heartbeat,
+		Message: r.Message, Hint: r.Hint, ErrorKind: fault.KindNamed(r.ErrorKind), Params: r.Params, Result: r.Result,
 	}
 }
 
@@ -52,6 +56,15 @@ func (r *record) view() Task {
 func (r *record) finish(status Status, at time.Time, message, hint string) {
 	r.Status, r.Message, r.Hint = status, message, hint
 	r.FinishedAt, r.UpdatedAt = at, at
+	if status == Canceled {
+		r.ErrorKind = fault.Canceled.String()
+	}
+}
+
+// fail makes r final with the error that ended it.
+func (r *record) fail(at time.Time, err error) {
+	r.finish(Failed, at, err.Error(), fault.HintOf(err))
+	r.ErrorKind = fault.KindOf(err).String()
 }
 
 // put stores r durably.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"sync"
 
 	"github.com/golang/glog"
 
@@ -13,14 +15,19 @@ import (
 	"github.com/brockdb/brock/backup/fault"
 )
 
-// work runs one task after the other until the queue is closed.
+// work starts tasks as they may run until the queue is closed, and ends when
+// they have.
 func (q *Queue) work() {
 	defer close(q.done)
+	var running sync.WaitGroup
+	defer running.Wait()
 	for q.stop.Err() == nil {
 		ctx, cancel := context.WithCancel(q.stop)
 		if e := q.next(cancel); e != nil {
-			q.runOne(ctx, e)
-			cancel()
+			running.Go(func() {
+				defer cancel()
+				q.runOne(ctx, e)
+			})
 			continue
 		}
 		cancel()
@@ -31,34 +38,53 @@ func (q *Queue) work() {
 	}
 }
 
-// next takes the first waiting task. From then on cancel is how to stop it.
+// next takes the first waiting task that may run beside those that do. From then
+// on cancel is how to stop it. Nothing overtakes a task that it would have to
+// wait for, so each gets its turn.
 func (q *Queue) next(cancel context.CancelFunc) *entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || len(q.waiting) == 0 {
+	if q.closed {
 		return nil
 	}
-	e := q.waiting[0]
-	q.waiting = q.waiting[1:]
-	e.cancel, e.progress = cancel, new(backup.Progress)
-	return e
+	for i, e := range q.waiting {
+		if e.excludedBy(q.running) || e.excludedBy(q.waiting[:i]) {
+			continue
+		}
+		q.waiting = slices.Delete(q.waiting, i, i+1)
+		q.running = append(q.running, e)
+		e.cancel, e.progress = cancel, new(backup.Progress)
+		return e
+	}
+	return nil
+}
+
+// ended lets those run that waited for e.
+func (q *Queue) ended(e *entry) {
+	q.mu.Lock()
+	q.running = slices.DeleteFunc(q.running, func(x *entry) bool { return x == e })
+	q.mu.Unlock()
+	q.wakeRunner()
 }
 
 // runOne takes a task from Queued to its end. Storing goes on when the queue is
 // closing: only then does the record tell what happened.
 func (q *Queue) runOne(ctx context.Context, e *entry) {
+	defer q.ended(e)
 	store := context.WithoutCancel(ctx)
 	r := e.record // only Cancel of a waiting task would change it now
 	r.Status, r.StartedAt = Running, q.now()
-	r.UpdatedAt = r.StartedAt
+	r.UpdatedAt, r.Heartbeat = r.StartedAt, r.StartedAt
 	if err := put(store, q.records, r); err != nil {
-		r.finish(Failed, q.now(), err.Error(), fault.HintOf(err))
+		r.fail(q.now(), err)
 		q.publish(e, r)
 		return
 	}
 	q.publish(e, r)
 
+	stopPulse := q.startPulse(store, e)
 	result, err := protect(ctx, r.ID, e.run, e.progress)
+	stopPulse()
 	q.end(e, &r, result, err)
 	if err := put(store, q.records, r); err != nil {
 		// Nobody else can tell: after a restart the record says that the
@@ -81,6 +107,7 @@ func messageOr(message, other string) string {
 func (q *Queue) end(e *entry, r *record, result any, err error) {
 	q.mu.Lock()
 	canceled := e.canceled
+	r.Heartbeat = e.record.Heartbeat
 	q.mu.Unlock()
 
 	r.Progress = e.progress.View()
@@ -95,7 +122,7 @@ func (q *Queue) end(e *entry, r *record, result any, err error) {
 	case q.stop.Err() != nil:
 		r.finish(Failed, q.now(), messageStopped, "")
 	default:
-		r.finish(Failed, q.now(), err.Error(), fault.HintOf(err))
+		r.fail(q.now(), err)
 	}
 }
 

@@ -1,5 +1,6 @@
-// Package task runs the long operations of a node: one after the other, each
-// with a status, progress and a record that outlives the process.
+// Package task runs the long operations of a node, each with a status, progress
+// and a record that outlives the process. Which of them may run beside each
+// other is in access.go.
 package task
 
 import (
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/brockdb/brock/backup"
+	"github.com/brockdb/brock/backup/fault"
 )
 
 // Kind says what a task does. The names are Dgraph's, where it has one.
@@ -15,7 +17,11 @@ type Kind string
 
 // The kinds of tasks.
 const (
-	Backup Kind = "Backup"
+	Backup  Kind = "Backup"
+	Restore Kind = "Restore" // into the running store
+	Verify  Kind = "Verify"
+	Prune   Kind = "Prune"
+	Copy    Kind = "Copy" // from one destination to another
 )
 
 // Status is where a task stands. The names are Dgraph's, where it has one.
@@ -46,15 +52,28 @@ type Task struct {
 	Phase    string // of a running task, or where it ended
 	Progress backup.ProgressView
 
+	// RequestedBy says who asked for it, as WithRequester put it; it may be empty.
+	RequestedBy string
+	// BytesPerSecond is how fast it works, by bytes before compression: lately
+	// while it runs, on the whole when it is over.
+	BytesPerSecond float64
+	// Remaining is about how long a running task still takes; 0 when that cannot
+	// be told.
+	Remaining time.Duration
+
 	QueuedAt   time.Time
 	StartedAt  time.Time // zero until it runs
 	FinishedAt time.Time // zero until it is over
 	// UpdatedAt is when the status last changed or, of a running task, when
 	// its progress was last seen to have changed.
 	UpdatedAt time.Time
+	// HeartbeatAt is when this process last looked after the task while it ran,
+	// whether or not anything had changed; zero until it runs.
+	HeartbeatAt time.Time
 
-	Message string // why it failed or was canceled
-	Hint    string // what the operator can do about it; may be empty
+	Message   string     // why it failed or was canceled
+	Hint      string     // what the operator can do about it; may be empty
+	ErrorKind fault.Kind // of the error that it failed with
 
 	Params json.RawMessage // what was asked for, without secrets
 	Result json.RawMessage // of a successful task
