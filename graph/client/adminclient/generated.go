@@ -35,6 +35,12 @@ type BackupInput struct {
 	Anonymous *bool `json:"anonymous"`
 	// Take a full backup, which begins a new series, though an incremental were possible.
 	ForceFull *bool `json:"forceFull"`
+	// How much of the CPU the backup may use, in percent of the cores, from 1 to 80. At least one core works.
+	CpuPercentage *int `json:"cpuPercentage"`
+	// About how large a stored file becomes before the next one is begun, in MiB, from 2 to 512.
+	ChunkSizeMB *int `json:"chunkSizeMB"`
+	// How hard it compresses.
+	CompressionLevel *CompressionLevel `json:"compressionLevel"`
 }
 
 // GetDestination returns BackupInput.Destination, and is useful for accessing the field via an interface.
@@ -55,6 +61,15 @@ func (v *BackupInput) GetAnonymous() *bool { return v.Anonymous }
 // GetForceFull returns BackupInput.ForceFull, and is useful for accessing the field via an interface.
 func (v *BackupInput) GetForceFull() *bool { return v.ForceFull }
 
+// GetCpuPercentage returns BackupInput.CpuPercentage, and is useful for accessing the field via an interface.
+func (v *BackupInput) GetCpuPercentage() *int { return v.CpuPercentage }
+
+// GetChunkSizeMB returns BackupInput.ChunkSizeMB, and is useful for accessing the field via an interface.
+func (v *BackupInput) GetChunkSizeMB() *int { return v.ChunkSizeMB }
+
+// GetCompressionLevel returns BackupInput.CompressionLevel, and is useful for accessing the field via an interface.
+func (v *BackupInput) GetCompressionLevel() *CompressionLevel { return v.CompressionLevel }
+
 // BackupResponse is returned by Backup on success.
 type BackupResponse struct {
 	// Queues a backup and answers at once. The first one at a destination is full,
@@ -65,6 +80,27 @@ type BackupResponse struct {
 
 // GetBackup returns BackupResponse.Backup, and is useful for accessing the field via an interface.
 func (v *BackupResponse) GetBackup() *BackupBackupBackupPayload { return v.Backup }
+
+// How hard a backup compresses. The names are Weaviate's.
+type CompressionLevel string
+
+const (
+	// A good ratio at a good speed.
+	CompressionLevelDefaultcompression CompressionLevel = "DefaultCompression"
+	// A little faster, a little larger.
+	CompressionLevelBestspeed CompressionLevel = "BestSpeed"
+	// Smaller, for more than twice the CPU time.
+	CompressionLevelBestcompression CompressionLevel = "BestCompression"
+	// None: for data that does not compress.
+	CompressionLevelNocompression CompressionLevel = "NoCompression"
+)
+
+var AllCompressionLevel = []CompressionLevel{
+	CompressionLevelDefaultcompression,
+	CompressionLevelBestspeed,
+	CompressionLevelBestcompression,
+	CompressionLevelNocompression,
+}
 
 // HealthHealthNodeState includes the requested fields of the GraphQL type NodeState.
 // The GraphQL type's documentation follows.
@@ -130,7 +166,7 @@ type TaskFields struct {
 	Status TaskStatus `json:"status"`
 	// When the status last changed or, while it runs, when its progress was last seen to have changed.
 	LastUpdated time.Time `json:"lastUpdated"`
-	// What it is at: lock, snapshot, scan, commit or done. Empty until it runs.
+	// What it is at, such as lock, snapshot, scan, commit and done of a backup. Empty until it runs.
 	Phase string `json:"phase"`
 	// How far it is.
 	Progress TaskFieldsProgressTaskProgress `json:"progress"`
@@ -232,10 +268,22 @@ type TaskKind string
 const (
 	// Makes a full or an incremental backup.
 	TaskKindBackup TaskKind = "Backup"
+	// Loads collections of a backup into the running database.
+	TaskKindRestore TaskKind = "Restore"
+	// Reads backups and checks them.
+	TaskKindVerify TaskKind = "Verify"
+	// Removes backups that are not needed any more.
+	TaskKindPrune TaskKind = "Prune"
+	// Copies backups from one place to another.
+	TaskKindCopy TaskKind = "Copy"
 )
 
 var AllTaskKind = []TaskKind{
 	TaskKindBackup,
+	TaskKindRestore,
+	TaskKindVerify,
+	TaskKindPrune,
+	TaskKindCopy,
 }
 
 // TaskResponse is returned by Task on success.
@@ -251,7 +299,7 @@ func (v *TaskResponse) GetTask() *TaskFields { return v.Task }
 type TaskStatus string
 
 const (
-	// It waits for the tasks before it: they run one at a time.
+	// It waits for a task before it that it may not run beside.
 	TaskStatusQueued TaskStatus = "Queued"
 	// It runs now.
 	TaskStatusRunning TaskStatus = "Running"
@@ -273,7 +321,7 @@ var AllTaskStatus = []TaskStatus{
 
 // TasksResponse is returned by Tasks on success.
 type TasksResponse struct {
-	// All tasks that are remembered, newest first: those that wait or run, and the newest of the finished.
+	// The tasks that are remembered, newest first: those that wait or run, and the newest of the finished.
 	Tasks []TaskFields `json:"tasks"`
 }
 
