@@ -27,7 +27,9 @@ type BackupParams struct {
 }
 
 // Uses implements task.User.
-func (p BackupParams) Uses() []task.Use { return []task.Use{{Location: p.Destination, Access: task.Write}} }
+func (p BackupParams) Uses() []task.Use {
+	return []task.Use{{Location: p.Destination, Access: task.Write}}
+}
 
 // BackupResult is what a backup task tells about the backup it made.
 type BackupResult struct {
