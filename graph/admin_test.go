@@ -97,7 +97,7 @@ func TestWhatCanBeToldAtOnceIsToldAtOnce(t *testing.T) {
 		"":                    {"USAGE", []string{"it is empty"}},
 		"backups":             {"USAGE", []string{"is not an absolute path"}},
 		"ftp://host/backups":  {"USAGE", []string{`unknown scheme \"ftp\"`, "known are"}},
-		"s3:///bucket":        {"USAGE", []string{"directories only"}},
+		"s3://bucket/db":      {"USAGE", []string{"is no endpoint of S3", "s3:///bucket"}},
 		"https://u:pw@host/x": {"USAGE", []string{"user name or password"}},
 		file + "/below":       {"", nil},
 		"/proc/brock":         {"", nil},

@@ -20,7 +20,7 @@ func TestRefusedBackups(t *testing.T) {
 	a.store(t, m, bankRef, putRecord{"k", []byte(`"v"`)})
 	dir := t.TempDir()
 	file := writeFile(t, filepath.Join(dir, "file"), nil)
-	const forms = "a destination is an absolute path (/backups/db1) or a URI (file:///backups/db1)"
+	const forms = "a destination is an absolute path (/backups/db1) or a URI (file:///backups/db1, s3:///bucket/db1, "
 	for _, c := range []struct {
 		destination string
 		kind        fault.Kind
@@ -33,7 +33,8 @@ func TestRefusedBackups(t *testing.T) {
 		{"file://relative/path", fault.Usage, "a file URI has no host", "three slashes precede the path"},
 		{"file:///a?b=c", fault.Usage, "a file URI has no query and no fragment", "%3F"},
 		{"ftp://host/path", fault.Usage, `unknown scheme "ftp"`, forms},
-		{"s3:///bucket", fault.Usage, "this build reaches directories only, not yet s3://", "mount the storage"},
+		{"s3://bucket/db", fault.Usage, `"bucket" is no endpoint of S3`, "three slashes precede a bucket"},
+		{"s3:///bucket?accessKey=AKIA", fault.Usage, "the query has a key other than secure", "in their own fields"},
 		{"s3://AKIA:secret@host/bucket", fault.Usage, "the URI contains a user name or password", "in their own fields"},
 		{"/with\nnewline", fault.Usage, "it contains a control character", forms},
 		{file, fault.Usage, "the destination is not a directory", "name a directory"},

@@ -85,7 +85,7 @@ func (n *Node) BackupGroup(ctx context.Context, q BackupRequest, progress *backu
 }
 
 func (n *Node) newBackup(ctx context.Context, q BackupRequest, progress *backup.Progress) (*backup.Backup, error) {
-	d, err := destination.Open(ctx, q.Destination, destination.Options{Credentials: q.Credentials})
+	d, err := n.openDestination(ctx, q.Destination, q.Credentials)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (n *Node) ListBackups(ctx context.Context, q ListRequest) (*Listed, error) 
 	if err != nil {
 		return nil, err
 	}
-	d, err := destination.Open(ctx, q.Location, destination.Options{Credentials: q.Credentials})
+	d, err := n.openDestination(ctx, q.Location, q.Credentials)
 	if err != nil {
 		return nil, err
 	}

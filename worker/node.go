@@ -10,6 +10,7 @@ import (
 
 	"github.com/golang/glog"
 
+	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/ee"
 	"github.com/brockdb/brock/worker/store"
@@ -26,6 +27,10 @@ type Options struct {
 
 	// BackupWorkers is how many scanners a backup has; 0 means half the cores.
 	BackupWorkers int
+
+	// Storage says how destinations are reached. A request's own credentials take
+	// precedence over those in it.
+	Storage destination.Options
 
 	// Owner names this node at a destination while it backs up there; "" means
 	// the host's name and Dir.

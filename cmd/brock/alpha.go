@@ -12,6 +12,7 @@ import (
 	"github.com/golang/glog"
 	"github.com/spf13/cobra"
 
+	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/ee"
 	"github.com/brockdb/brock/graph"
@@ -33,6 +34,7 @@ type alphaOptions struct {
 	keptTasks     uint32
 	requestMB     uint32
 	drain         time.Duration
+	storage       storageFlags
 }
 
 func newAlpha() *cobra.Command {
@@ -77,6 +79,7 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	flags.Uint32Var(&o.keptTasks, "kept_tasks", 1000, "`N` finished tasks to remember")
 	flags.Uint32Var(&o.requestMB, "request_mb", 64, "`MB` a request to /graphql may have")
 	flags.DurationVar(&o.drain, "drain", 20*time.Second, "`TIME` that requests under way are given when the alpha ends")
+	o.storage.add(cmd)
 	require(cmd, "postings")
 	completeDirs(cmd, "postings")
 	completeNothing(cmd, "http", "group", "whitelist", "auth_token", "pin_max_age", "block_cache_mb",
@@ -114,6 +117,10 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	if err != nil {
 		return err
 	}
+	storage, err := o.storage.options()
+	if err != nil {
+		return err
+	}
 	server, err := graph.New(graph.Options{
 		Version: versionText(), Whitelist: o.whitelist, AuthToken: o.authToken, DataBodyBytes: int64(o.requestMB) * mebibyte,
 	})
@@ -124,12 +131,13 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	if err != nil {
 		return fault.Wrap(err, "serve HTTP at %s", o.http)
 	}
-	return o.serve(ctx, cmd.OutOrStdout(), server, listener, key)
+	return o.serve(ctx, cmd.OutOrStdout(), server, listener, key, storage)
 }
 
 // serve answers from the start, with 503 until the database is open, and ends
 // in the opposite order.
-func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *graph.Server, listener net.Listener, key ee.Key) error {
+func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *graph.Server, listener net.Listener,
+	key ee.Key, storage destination.Options) error {
 	served := make(chan error, 1)
 	go func() {
 		served <- server.Serve(listener)
@@ -138,6 +146,7 @@ func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *grap
 	node, err := worker.Open(ctx, worker.Options{
 		Dir: o.dir, Group: o.group, Key: key, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge,
 		BlockCacheBytes: int64(o.blockCacheMB) * mebibyte, QueuedTasks: int(o.queuedTasks), KeptTasks: int(o.keptTasks),
+		Storage: storage,
 	})
 	if err == nil {
 		server.Ready(node)

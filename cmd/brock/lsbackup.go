@@ -19,6 +19,7 @@ import (
 type listOptions struct {
 	location string
 	output   choice
+	storage  storageFlags
 }
 
 func newListBackups() *cobra.Command {
@@ -37,11 +38,12 @@ A backup whose manifest cannot be used is named on stderr, and the exit code tel
 	}
 	addLocation(cmd, &o.location)
 	addChoice(cmd, &o.output, "output", "form of the list", "json", "table")
+	o.storage.addReading(cmd)
 	return cmd
 }
 
 func (o *listOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	source, err := destination.Open(ctx, o.location, destination.Options{})
+	source, err := o.storage.open(ctx, cmd, o.location)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brockdb/brock/backup"
-	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/restore"
 	"github.com/brockdb/brock/worker"
@@ -27,6 +26,7 @@ type restoreOptions struct {
 	ignoreFreeSpace bool
 	dryRun          bool
 	output          choice
+	storage         storageFlags
 }
 
 func newRestore() *cobra.Command {
@@ -58,6 +58,7 @@ that is started on the directory goes on above both by itself.`,
 	flags.BoolVar(&o.ignoreFreeSpace, "ignore_free_space", false, "restore although the disk may be too small")
 	flags.BoolVar(&o.dryRun, "dry_run", false, "check everything and print the plan, restore nothing")
 	addChoice(cmd, &o.output, "output", "form of the result", "text", "json")
+	o.storage.addReading(cmd)
 	require(cmd, "postings")
 	completeDirs(cmd, "postings")
 	completeNothing(cmd, "zero")
@@ -66,7 +67,7 @@ that is started on the directory goes on above both by itself.`,
 
 // addLocation adds the flag that says where backups are.
 func addLocation(cmd *cobra.Command, location *string) {
-	cmd.Flags().StringVarP(location, "location", "l", "", "`URI` of the backups: an absolute path, or file:///path")
+	cmd.Flags().StringVarP(location, "location", "l", "", "`URI` of the backups: an absolute path, or file, s3, minio, gs or azblob://…")
 	require(cmd, "location")
 	completeDirs(cmd, "location")
 }
@@ -101,7 +102,7 @@ func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	source, err := destination.Open(ctx, o.location, destination.Options{})
+	source, err := o.storage.open(ctx, cmd, o.location)
 	if err != nil {
 		return err
 	}

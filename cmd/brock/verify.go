@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brockdb/brock/backup"
-	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/restore"
 	"github.com/brockdb/brock/worker"
 )
@@ -23,6 +22,7 @@ type verifyOptions struct {
 	key       keyFile
 	scratch   string
 	output    choice
+	storage   storageFlags
 }
 
 func newVerify() *cobra.Command {
@@ -45,6 +45,7 @@ func newVerify() *cobra.Command {
 	o.key.add(flags)
 	flags.StringVar(&o.scratch, "scratch", "", "`DIR` to restore into and remove again; empty means the system's temporary one")
 	addChoice(cmd, &o.output, "output", "form of the report", "text", "json")
+	o.storage.addReading(cmd)
 	completeDirs(cmd, "scratch")
 	return cmd
 }
@@ -61,7 +62,7 @@ func (o *verifyOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	source, err := destination.Open(ctx, o.location, destination.Options{})
+	source, err := o.storage.open(ctx, cmd, o.location)
 	if err != nil {
 		return err
 	}
