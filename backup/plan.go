@@ -5,6 +5,7 @@ import (
 
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/backup/manifest"
+	"github.com/brockdb/brock/ee"
 )
 
 // plan is what the next backup at a destination will be.
@@ -96,7 +97,7 @@ func (b *Backup) fits(series *manifest.Series) error {
 		return mixed("it is not of group %d alone", b.Group)
 	}
 	for _, m := range chain {
-		if err := m.CheckKey(m.Data, b.Key); err != nil {
+		if _, err := m.CheckKey(m.Data, ee.NewKeyRing(b.Key)); err != nil {
 			return fault.Wrap(err, "%s", op)
 		}
 	}

@@ -31,9 +31,16 @@ const (
 	labelMAC   = "brock v1 manifest mac"
 )
 
+// What is printed in place of a key.
+const (
+	redacted = "[redacted]"
+	noKey    = "none"
+)
+
 // Key is an AES key of 16, 24 or 32 bytes (AES-128, -192, -256). The zero Key
 // means "not encrypted". It prints as "[redacted]" under every verb.
 type Key struct {
+	note   string // what a printer shows that may not call methods: of a struct with an unexported Key
 	secret *keyMaterial
 }
 
@@ -66,7 +73,7 @@ func NewKey(raw []byte) (Key, error) {
 	if err != nil {
 		return Key{}, fault.Wrap(err, "derive MAC key")
 	}
-	return Key{&keyMaterial{block: block, macKey: macKey, id: hex.EncodeToString(id)}}, nil
+	return Key{redacted, &keyMaterial{block: block, macKey: macKey, id: hex.EncodeToString(id)}}, nil
 }
 
 // ReadKeyFile reads a key from a file whose whole content is the key. A
@@ -110,9 +117,9 @@ func (k Key) ID() string {
 // String returns "[redacted]", or "none" for the zero Key.
 func (k Key) String() string {
 	if k.secret == nil {
-		return "none"
+		return noKey
 	}
-	return "[redacted]"
+	return redacted
 }
 
 // GoString is String: %#v must not reveal more than %v.

@@ -121,7 +121,7 @@ func TestWhatCanBeToldAtOnceIsToldAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	encrypting := startAlpha(t, dir, worker.Options{Key: key}, Options{})
+	encrypting := startAlpha(t, dir, worker.Options{Keys: ee.NewKeyRing(key)}, Options{})
 	encrypting.wantError("/admin", fmt.Sprintf(documented[0], plain), "", "MIXED", "it is not encrypted", "forceFull: true")
 	if task := encrypting.backup(fmt.Sprintf(documented[1], plain)); task.Status != "Success" {
 		t.Errorf("the way out: %+v", task)

@@ -80,7 +80,7 @@ func setEntries(txn *badger.Txn, set *dataset.Set, from, end, revision uint64) e
 // restoreOf returns a restore of backup num to a new directory, and its plan.
 func (s *benchSeries) restoreOf(b *testing.B, num int) (*Restore, *Plan) {
 	b.Helper()
-	r := &Restore{Source: s.dst, Key: s.key, BackupNum: num, Dir: filepath.Join(b.TempDir(), "out")}
+	r := &Restore{Source: s.dst, Keys: ee.NewKeyRing(s.key), BackupNum: num, Dir: filepath.Join(b.TempDir(), "out")}
 	p, err := r.Plan(b.Context())
 	if err != nil {
 		b.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/brockdb/brock/backup/backuptest"
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/backup/manifest"
+	"github.com/brockdb/brock/ee"
 	"github.com/brockdb/brock/restore"
 )
 
@@ -21,15 +22,15 @@ func TestCancel(t *testing.T) {
 	for _, at := range []string{manifest.FileName, ".parts", ".backup"} {
 		for _, run := range []func(ctx context.Context, src *backuptest.Hook, dir string) error{
 			func(ctx context.Context, src *backuptest.Hook, dir string) error {
-				_, err := (&restore.Restore{Source: src, Key: s.key, Dir: dir, Sink: restore.SinkTables}).Run(ctx)
+				_, err := (&restore.Restore{Source: src, Keys: ee.NewKeyRing(s.key), Dir: dir, Sink: restore.SinkTables}).Run(ctx)
 				return err
 			},
 			func(ctx context.Context, src *backuptest.Hook, dir string) error {
-				_, err := (&restore.Restore{Source: src, Key: s.key, Dir: dir, Sink: restore.SinkStream}).Run(ctx)
+				_, err := (&restore.Restore{Source: src, Keys: ee.NewKeyRing(s.key), Dir: dir, Sink: restore.SinkStream}).Run(ctx)
 				return err
 			},
 			func(ctx context.Context, src *backuptest.Hook, dir string) error {
-				_, err := (&restore.Verify{Source: src, Key: s.key, Level: restore.Rehearse, Scratch: filepath.Dir(dir)}).Run(ctx)
+				_, err := (&restore.Verify{Source: src, Keys: ee.NewKeyRing(s.key), Level: restore.Rehearse, Scratch: filepath.Dir(dir)}).Run(ctx)
 				return err
 			},
 		} {

@@ -11,17 +11,17 @@ import (
 )
 
 // Chain finds a series and returns its backups 1 to num, checked as one
-// unbroken history under one key. An empty backupID means the series begun
+// unbroken history under one key of the ring. An empty backupID means the series begun
 // last, num 0 its newest backup.
 //
 // A damaged manifest could be of any series. It is refused unless both backupID
 // and num say what is wanted without it.
-func Chain(ctx context.Context, d destination.Destination, backupID string, num int, key ee.Key) ([]manifest.Stored, error) {
+func Chain(ctx context.Context, d destination.Destination, backupID string, num int, keys ee.KeyRing) ([]manifest.Stored, error) {
 	listing, err := backup.List(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	damaged := append(listing.Damaged, altered(listing, key)...)
+	damaged := append(listing.Damaged, altered(listing, keys)...)
 	if len(damaged) > 0 && (backupID == "" || num == 0) {
 		first := damaged[0]
 		e := &fault.Error{Kind: fault.KindOf(first.Err), Op: "choose a backup at " + d.String(), Err: first.Err}
@@ -36,25 +36,22 @@ func Chain(ctx context.Context, d destination.Destination, backupID string, num 
 		return nil, err
 	}
 	for _, m := range chain {
-		if err := m.CheckKey(m.Data, key); err != nil {
+		if _, err := m.CheckKey(m.Data, keys); err != nil {
 			return nil, err
 		}
 	}
 	return chain, nil
 }
 
-// altered returns the manifests that were made with this key and are not what
-// was written: what series they belong to cannot be trusted either.
-func altered(l *backup.Listing, key ee.Key) (out []backup.Damaged) {
-	if key.IsZero() {
-		return nil
-	}
+// altered returns the manifests that were made with a key of the ring and are
+// not what was written: what series they belong to cannot be trusted either.
+func altered(l *backup.Listing, keys ee.KeyRing) (out []backup.Damaged) {
 	for i := range l.Series {
 		for _, m := range l.Series[i].Members {
-			if m.KeyID != key.ID() {
+			if _, ours := keys.Find(m.KeyID); !ours {
 				continue
 			}
-			if err := m.CheckKey(m.Data, key); err != nil {
+			if _, err := m.CheckKey(m.Data, keys); err != nil {
 				out = append(out, backup.Damaged{Path: m.Path, Err: err})
 			}
 		}

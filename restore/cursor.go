@@ -10,7 +10,6 @@ import (
 	"github.com/brockdb/brock/backup"
 	"github.com/brockdb/brock/backup/archive"
 	"github.com/brockdb/brock/backup/fault"
-	"github.com/brockdb/brock/ee"
 )
 
 // cursor walks through the records that one backup of the chain holds of a
@@ -20,7 +19,6 @@ type cursor struct {
 
 	ctx      context.Context
 	src      archive.Opener
-	key      ee.Key
 	dec      *archive.Decoder
 	member   *member
 	order    int // position in the chain: higher is newer
@@ -128,7 +126,7 @@ func (c *cursor) nextChunk() error {
 func (c *cursor) open() (err error) {
 	r := &c.runs[0]
 	end := r.from + min(r.end-r.from, c.batch)
-	c.reader, err = archive.OpenChunks(c.ctx, c.src, c.member.manifest.Path, r.part, r.from, end, c.key, c.dec)
+	c.reader, err = archive.OpenChunks(c.ctx, c.src, c.member.manifest.Path, r.part, r.from, end, c.member.key, c.dec)
 	if err != nil {
 		return err
 	}

@@ -73,9 +73,9 @@ func (s *sample) objects(t testing.TB) []string { return filesIn(t, s.dir) }
 func (s *sample) verdict(t testing.TB, d destination.Destination, level restore.Level) (state backuptest.State, verified, restored error) {
 	t.Helper()
 	if level != "" {
-		_, verified = (&restore.Verify{Source: d, Key: s.key, Level: level, Workers: 1}).Run(t.Context())
+		_, verified = (&restore.Verify{Source: d, Keys: ee.NewKeyRing(s.key), Level: level, Workers: 1}).Run(t.Context())
 	}
-	_, restored = (&restore.Restore{Source: d, Key: s.key, Dir: s.out, Workers: 1, Sink: restore.SinkTables}).Run(t.Context())
+	_, restored = (&restore.Restore{Source: d, Keys: ee.NewKeyRing(s.key), Dir: s.out, Workers: 1, Sink: restore.SinkTables}).Run(t.Context())
 	if restored != nil {
 		wantNothingIn(t, s.out)
 		return nil, verified, restored
@@ -248,7 +248,7 @@ func TestUndamagedBackupsStayUsable(t *testing.T) {
 		} // now of another series
 		destinationtest.Put(t, s.dst, name, content)
 		for _, id := range []string{"", s.points[0].m.BackupID} {
-			_, err := (&restore.Restore{Source: s.dst, Key: s.key, BackupID: id, Dir: t.TempDir()}).Run(t.Context())
+			_, err := (&restore.Restore{Source: s.dst, Keys: ee.NewKeyRing(s.key), BackupID: id, Dir: t.TempDir()}).Run(t.Context())
 			if !fault.Is(err, fault.Corrupt) || fault.HintOf(err) == "" {
 				t.Errorf("the newest backup of series %q: %v", id, err)
 			}

@@ -26,7 +26,7 @@ type point struct {
 // restoreTo restores a backup into a new directory and returns p1.
 func restoreTo(t testing.TB, src destination.Destination, m *manifest.Manifest, key ee.Key, kind restore.SinkKind) string {
 	t.Helper()
-	r := &restore.Restore{Source: src, BackupID: m.BackupID, BackupNum: m.BackupNum, Key: key,
+	r := &restore.Restore{Source: src, BackupID: m.BackupID, BackupNum: m.BackupNum, Keys: ee.NewKeyRing(key),
 		Dir: filepath.Join(t.TempDir(), "out"), Workers: 2, Sink: kind}
 	res, err := r.Run(t.Context())
 	if err != nil {
@@ -54,7 +54,7 @@ func contentOf(t testing.TB, src destination.Destination, m *manifest.Manifest, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &restore.Restore{Source: src, BackupID: m.BackupID, BackupNum: m.BackupNum, Key: key, DB: db, Workers: 1}
+	r := &restore.Restore{Source: src, BackupID: m.BackupID, BackupNum: m.BackupNum, Keys: ee.NewKeyRing(key), DB: db, Workers: 1}
 	if _, err := r.Run(t.Context()); err != nil {
 		t.Fatalf("restore %s into memory: %v", m.Path, err)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/brockdb/brock/backup"
 	"github.com/brockdb/brock/backup/archive"
 	"github.com/brockdb/brock/backup/destination"
-	"github.com/brockdb/brock/ee"
 )
 
 // merger merges a chain of backups, one slice at a time: of each key the newest
@@ -18,7 +17,6 @@ import (
 type merger struct {
 	ctx         context.Context
 	src         destination.Destination
-	key         ee.Key
 	members     []member
 	allVersions bool
 	progress    *backup.Progress
@@ -33,7 +31,7 @@ type merger struct {
 const maxOpenReaders = 32
 
 func newMerger(ctx context.Context, r *Restore, members []member) *merger {
-	m := &merger{ctx: ctx, src: r.Source, key: r.Key, members: members, progress: r.Progress,
+	m := &merger{ctx: ctx, src: r.Source, members: members, progress: r.Progress,
 		allVersions: members[0].manifest.AllVersions,
 		decoders:    make([]*archive.Decoder, len(members)), counts: make([]int64, len(members))}
 	for i := range m.decoders {
@@ -74,7 +72,7 @@ func (m *merger) cursor(i int, s slice) *cursor {
 	if len(m.members) > maxOpenReaders {
 		batch = 1
 	}
-	return &cursor{ctx: m.ctx, src: m.src, key: m.key, dec: m.decoders[i], member: &m.members[i], order: i,
+	return &cursor{ctx: m.ctx, src: m.src, dec: m.decoders[i], member: &m.members[i], order: i,
 		slice: s, runs: s.runs(m.members[i].list), batch: batch, progress: m.progress}
 }
 

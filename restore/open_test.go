@@ -28,7 +28,7 @@ func TestRestoreIntoOpenDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r := &restore.Restore{Source: s.dst, Key: s.key, DB: d.DB}
+		r := &restore.Restore{Source: s.dst, Keys: ee.NewKeyRing(s.key), DB: d.DB}
 		res, err := r.Run(t.Context())
 		if err != nil || res.Records == 0 || len(res.Dirs) != 0 {
 			t.Fatalf("managed %v: %+v, %v", managed, res, err)
@@ -153,7 +153,7 @@ func TestEmpty(t *testing.T) {
 				}
 			}
 			for _, level := range restore.Levels {
-				report, err := (&restore.Verify{Source: dst, Key: key, Level: level}).Run(t.Context())
+				report, err := (&restore.Verify{Source: dst, Keys: ee.NewKeyRing(key), Level: level}).Run(t.Context())
 				if err != nil || !report.Good || report.Series[0].Backups != 3 {
 					t.Errorf("verify %s: %+v, %v", level, report, err)
 				}
@@ -182,7 +182,7 @@ func TestRestoreUsage(t *testing.T) {
 		{restore.Restore{BackupID: "nosuch"}, fault.NotFound},
 		{restore.Restore{BackupNum: 3}, fault.NotFound},
 		{restore.Restore{BackupNum: -1}, fault.NotFound},
-		{restore.Restore{Key: backuptest.Key(t, 32)}, fault.Mixed},
+		{restore.Restore{Keys: ee.NewKeyRing(backuptest.Key(t, 32))}, fault.Mixed},
 	} {
 		c.r.Source, c.r.Dir = s.dst, dir
 		if _, err := c.r.Run(t.Context()); !fault.Is(err, c.kind) || fault.HintOf(err) == "" {
@@ -196,7 +196,7 @@ func TestRestoreUsage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, kind := range map[ee.Key]fault.Kind{{}: fault.KeyMissing, other: fault.WrongKey} {
-		r := restore.Restore{Source: encrypted.dst, Dir: dir, Key: key}
+		r := restore.Restore{Source: encrypted.dst, Dir: dir, Keys: ee.NewKeyRing(key)}
 		if _, err := r.Run(t.Context()); !fault.Is(err, kind) || fault.HintOf(err) == "" {
 			t.Errorf("want kind %v: %v", kind, err)
 		}

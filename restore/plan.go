@@ -14,8 +14,10 @@ import (
 
 	"github.com/brockdb/brock/backup"
 	"github.com/brockdb/brock/backup/archive"
+	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/backup/manifest"
+	"github.com/brockdb/brock/ee"
 )
 
 // Plan is what a restore will do. It is made without touching the disk.
@@ -38,6 +40,23 @@ type GroupPlan struct {
 type member struct {
 	manifest *manifest.Manifest
 	list     *archive.List
+	key      ee.Key
+}
+
+// readMember reads the part list of one group of a backup and finds its parts.
+func readMember(ctx context.Context, src destination.Destination, m manifest.Stored, group uint32, keys ee.KeyRing) (*member, error) {
+	key, err := m.CheckKey(m.Data, keys)
+	if err != nil {
+		return nil, err
+	}
+	list, err := backup.ReadPartList(ctx, src, m.Manifest, group, key)
+	if err != nil {
+		return nil, err
+	}
+	if err := backup.CheckObjects(ctx, src, m.Manifest, list); err != nil {
+		return nil, err
+	}
+	return &member{m.Manifest, list, key}, nil
 }
 
 // Newest returns the last backup that is restored.
@@ -76,7 +95,7 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	chain, err := Chain(ctx, r.Source, r.BackupID, r.BackupNum, r.Key)
+	chain, err := Chain(ctx, r.Source, r.BackupID, r.BackupNum, r.Keys)
 	if err != nil {
 		return nil, err
 	}
@@ -84,14 +103,11 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 	for _, group := range slices.Sorted(maps.Keys(chain[0].Groups)) {
 		g := GroupPlan{Group: group}
 		for _, m := range chain {
-			list, err := backup.ReadPartList(ctx, r.Source, m.Manifest, group, r.Key)
+			one, err := readMember(ctx, r.Source, m, group, r.Keys)
 			if err != nil {
 				return nil, err
 			}
-			if err := backup.CheckObjects(ctx, r.Source, m.Manifest, list); err != nil {
-				return nil, err
-			}
-			g.members = append(g.members, member{m.Manifest, list})
+			g.members = append(g.members, *one)
 		}
 		if r.DB == nil {
 			g.Target = filepath.Join(r.Dir, fmt.Sprintf("p%d", group))

@@ -24,7 +24,7 @@ type Restore struct {
 	Source    destination.Destination
 	BackupID  string // "" means the series begun last
 	BackupNum int    // 0 means the newest of the series
-	Key       ee.Key
+	Keys      ee.KeyRing
 
 	Dir string     // p1, p2… are made in it
 	DB  *badger.DB // instead of Dir: open, empty, managed or not

@@ -240,10 +240,10 @@ func (s *longSeries) measure(dir string, num int, want backuptest.State, kind re
 		return nil
 	})
 	step(&t.chain, func() error {
-		_, err := restore.Chain(ctx, dst, "", 0, s.key)
+		_, err := restore.Chain(ctx, dst, "", 0, ee.NewKeyRing(s.key))
 		return err
 	})
-	r := &restore.Restore{Source: dst, Key: s.key, Dir: filepath.Join(s.t.TempDir(), "out"), Workers: 2, Sink: kind}
+	r := &restore.Restore{Source: dst, Keys: ee.NewKeyRing(s.key), Dir: filepath.Join(s.t.TempDir(), "out"), Workers: 2, Sink: kind}
 	step(&t.plan, func() error {
 		_, err := r.Plan(ctx)
 		return err
@@ -371,7 +371,7 @@ func TestManyBackups(t *testing.T) {
 			t.Fatalf("series %d has %d members, %v", i, len(chain), err)
 		}
 	}
-	if chain, err := restore.Chain(t.Context(), dst, "series-042", 17, ee.Key{}); err != nil || len(chain) != 17 {
+	if chain, err := restore.Chain(t.Context(), dst, "series-042", 17, ee.KeyRing{}); err != nil || len(chain) != 17 {
 		t.Errorf("%d backups of a series were found, %v", len(chain), err)
 	}
 }

@@ -48,7 +48,7 @@ type Verify struct {
 	Source    destination.Destination
 	BackupID  string // "" means every series
 	BackupNum int    // 0 means all of a series; else up to that number
-	Key       ee.Key
+	Keys      ee.KeyRing
 	Level     Level
 	Workers   int    // parallel parts; 0 means all cores
 	Scratch   string // where Rehearse restores to; "" means the system's temporary directory
@@ -144,25 +144,22 @@ func (v *Verify) series(ctx context.Context, s *manifest.Series, found *SeriesRe
 		return err
 	}
 	for _, m := range chain {
-		if err := m.CheckKey(m.Data, v.Key); err != nil {
+		if _, err := m.CheckKey(m.Data, v.Keys); err != nil {
 			return err
 		}
 		found.Backups++
 		found.Records += m.Records
 		found.StoredBytes += m.StoredBytes
 		for group := range m.Groups {
-			list, err := backup.ReadPartList(ctx, v.Source, m.Manifest, group, v.Key)
+			one, err := readMember(ctx, v.Source, m, group, v.Keys)
 			if err != nil {
-				return err
-			}
-			if err := backup.CheckObjects(ctx, v.Source, m.Manifest, list); err != nil {
 				return err
 			}
 			if v.Level == Quick {
 				continue
 			}
 			v.Progress.Enter(PhaseRead)
-			if err := v.readAll(ctx, &member{m.Manifest, list}); err != nil {
+			if err := v.readAll(ctx, one); err != nil {
 				return err
 			}
 		}
@@ -205,7 +202,7 @@ func (v *Verify) readPart(ctx context.Context, m *member, p *archive.Part) (err 
 			return damaged("its IV was altered")
 		}
 	}
-	c := &cursor{ctx: ctx, src: src, key: v.Key, dec: new(archive.Decoder), member: m,
+	c := &cursor{ctx: ctx, src: src, dec: new(archive.Decoder), member: m,
 		runs: []run{{p, 0, len(p.Chunks)}}, batch: len(p.Chunks), progress: v.Progress}
 	defer func() { err = errors.Join(err, c.close()) }()
 	for {
@@ -264,7 +261,7 @@ func (v *Verify) rehearse(ctx context.Context, newest *manifest.Manifest) (err e
 		return fault.Wrap(err, "make a scratch directory")
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	r := &Restore{Source: v.Source, BackupID: newest.BackupID, BackupNum: newest.BackupNum, Key: v.Key,
+	r := &Restore{Source: v.Source, BackupID: newest.BackupID, BackupNum: newest.BackupNum, Keys: v.Keys,
 		Dir: scratch, Workers: v.Workers, NewSchema: v.NewSchema}
 	res, err := r.Run(ctx)
 	if err != nil {

@@ -94,7 +94,7 @@ func (n *Node) newBackup(ctx context.Context, q BackupRequest, progress *backup.
 			WithHint("name a directory elsewhere, best on another disk")
 	}
 	b := &backup.Backup{
-		Source: n.store.Source(), Destination: d, ForceFull: q.ForceFull, Key: n.options.Key,
+		Source: n.store.Source(), Destination: d, ForceFull: q.ForceFull, Key: n.options.Keys.First(),
 		Group: n.options.Group, Workers: n.options.BackupWorkers, Owner: n.options.Owner,
 		Progress: progress, Now: n.options.Now,
 	}

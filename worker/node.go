@@ -22,8 +22,9 @@ type Options struct {
 	Dir   string // of the store
 	Group uint32 // 0 means 1
 
-	// Key encrypts the backups; the zero Key leaves them plain.
-	Key ee.Key
+	// Keys are those that backups may be read with. The first encrypts the
+	// backups; without one they are plain.
+	Keys ee.KeyRing
 
 	// BackupWorkers is how many scanners a backup has; 0 means half the cores.
 	BackupWorkers int

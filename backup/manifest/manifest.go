@@ -195,33 +195,33 @@ func splitSeal(data []byte, head string) (body, seal []byte, err error) {
 	return data[:at], seal, nil
 }
 
-// CheckKey tells whether key is the one this backup was made with, by its key
-// id; then whether the MAC over data, the manifest's bytes, is right.
-// Kinds: KeyMissing, WrongKey, Mixed (a key for a plain backup), Corrupt.
-func (m *Manifest) CheckKey(data []byte, key ee.Key) error {
+// CheckKey returns the key of the ring that this backup was made with, by its
+// key id, after checking the MAC over data, the manifest's bytes. For a backup
+// that is not encrypted it is the zero Key.
+// Kinds: KeyMissing, WrongKey, Mixed (keys for a plain backup, and the ring does
+// not take those), Corrupt.
+func (m *Manifest) CheckKey(data []byte, keys ee.KeyRing) (ee.Key, error) {
 	op := "use backup " + m.Path
 	switch {
-	case !m.Encrypted && key.IsZero():
-		return nil
+	case !m.Encrypted && keys.TakesPlain():
+		return ee.Key{}, nil
 	case !m.Encrypted:
-		return fault.New(fault.Mixed, op, "a key was given, but the backup is not encrypted").
-			WithHint("leave the key out if you trust whoever can write to the destination; if this series should be encrypted, it was replaced")
-	case key.IsZero():
-		return fault.New(fault.KeyMissing, op, "it is encrypted (key id %s) and no key was given", m.KeyID).
-			WithHint("give the key with --encryption_key_file")
-	case key.ID() != m.KeyID:
-		return fault.New(fault.WrongKey, op, "it is encrypted with key %s, the key given is %s", m.KeyID, key.ID()).
-			WithHint("give the key that this series was made with")
+		return ee.Key{}, fault.New(fault.Mixed, op, "a key was given, but the backup is not encrypted").
+			WithHint("if you trust whoever can write to the destination: --allow_plain; if this series should be encrypted, it was replaced")
+	}
+	key, err := keys.Need(m.KeyID, op)
+	if err != nil {
+		return ee.Key{}, err
 	}
 	body, mac, err := splitSeal(data, macHead)
 	if err != nil {
-		return fault.New(fault.Corrupt, op, "%w", err)
+		return ee.Key{}, fault.New(fault.Corrupt, op, "%w", err)
 	}
 	if !key.CheckMAC(body, mac) {
-		return fault.New(fault.Corrupt, op, "the key is right and the manifest's MAC is not: it was altered").
+		return ee.Key{}, fault.New(fault.Corrupt, op, "the key is right and the manifest's MAC is not: it was altered").
 			WithHint("do not trust this series; restore from another copy")
 	}
-	return nil
+	return key, nil
 }
 
 // Digest returns the SHA-256 of a manifest's bytes in hex: its name in the next

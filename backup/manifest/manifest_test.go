@@ -70,7 +70,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil || !bytes.Equal(again, s.Data) {
 			t.Errorf("encoding what was decoded gives other bytes: %v", err)
 		}
-		if err := s.CheckKey(s.Data, key); err != nil {
+		if _, err := s.CheckKey(s.Data, ee.NewKeyRing(key)); err != nil {
 			t.Error(err)
 		}
 		if !json.Valid(s.Data) {
@@ -96,7 +96,7 @@ func everyByte(t *testing.T, key ee.Key) {
 			bad[i] ^= 1 << bit
 			m, err := Decode(bad, s.Path)
 			if err == nil {
-				err = m.CheckKey(bad, key)
+				_, err = m.CheckKey(bad, ee.NewKeyRing(key))
 			}
 			if err == nil {
 				t.Fatalf("byte %d, bit %d: accepted %q", i, bit, bad[max(0, i-20):min(len(bad), i+20)])
@@ -122,7 +122,7 @@ func TestCheckKeyKinds(t *testing.T) {
 		{encrypted, b, fault.WrongKey},
 		{plain, a, fault.Mixed},
 	} {
-		if err := c.s.CheckKey(c.s.Data, c.key); !fault.Is(err, c.kind) || fault.HintOf(err) == "" {
+		if _, err := c.s.CheckKey(c.s.Data, ee.NewKeyRing(c.key)); !fault.Is(err, c.kind) || fault.HintOf(err) == "" {
 			t.Errorf("got %v, want kind %v with a hint", err, c.kind)
 		}
 	}
@@ -133,7 +133,7 @@ func TestCheckKeyKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.CheckKey(forged, a); !fault.Is(err, fault.Corrupt) {
+	if _, err := m.CheckKey(forged, ee.NewKeyRing(a)); !fault.Is(err, fault.Corrupt) {
 		t.Errorf("a forged manifest: %v", err)
 	}
 }

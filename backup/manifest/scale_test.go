@@ -55,7 +55,7 @@ func codingTimes(t *testing.T, n int, key ee.Key) (times [2]time.Duration) {
 	began = time.Now()
 	back, err := Decode(data, m.Path)
 	if err == nil {
-		err = back.CheckKey(data, key)
+		_, err = back.CheckKey(data, ee.NewKeyRing(key))
 	}
 	if err != nil {
 		t.Fatal(err)

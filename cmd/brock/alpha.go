@@ -24,7 +24,7 @@ type alphaOptions struct {
 	dir           string
 	http          string
 	group         uint32
-	key           keyFile
+	keys          keyFlags
 	whitelist     []string
 	authToken     string
 	pinMaxAge     time.Duration
@@ -66,7 +66,7 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVarP(&o.dir, "postings", "p", "", "`DIR` of the database")
 	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "`ADDR` to serve at; port 0 means a free one")
 	flags.Uint32Var(&o.group, "group", 1, "`NUMBER` of the group that the database is of")
-	o.key.add(flags)
+	o.keys.addWriting(cmd)
 	flags.StringSliceVar(&o.whitelist, "whitelist", nil,
 		"`ADDRS` that may use /admin besides loopback: IPs, ranges, CIDRs, host names, separated by commas")
 	flags.StringVar(&o.authToken, "auth_token", "",
@@ -113,7 +113,7 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 		return err
 	}
 	defer glog.Flush()
-	key, err := o.key.read()
+	keys, err := o.keys.ring(ctx)
 	if err != nil {
 		return err
 	}
@@ -131,29 +131,33 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	if err != nil {
 		return fault.Wrap(err, "serve HTTP at %s", o.http)
 	}
-	return o.serve(ctx, cmd.OutOrStdout(), server, listener, key, storage)
+	return o.serve(ctx, cmd.OutOrStdout(), server, listener, o.node(keys, storage))
+}
+
+// node returns the options of the node that is served.
+func (o *alphaOptions) node(keys ee.KeyRing, storage destination.Options) worker.Options {
+	return worker.Options{
+		Dir: o.dir, Group: o.group, Keys: keys, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge,
+		BlockCacheBytes: int64(o.blockCacheMB) * mebibyte, QueuedTasks: int(o.queuedTasks), KeptTasks: int(o.keptTasks),
+		Storage: storage,
+	}
 }
 
 // serve answers from the start, with 503 until the database is open, and ends
 // in the opposite order.
-func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *graph.Server, listener net.Listener,
-	key ee.Key, storage destination.Options) error {
+func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *graph.Server, listener net.Listener, options worker.Options) error {
 	served := make(chan error, 1)
 	go func() {
 		served <- server.Serve(listener)
 		close(served)
 	}()
-	node, err := worker.Open(ctx, worker.Options{
-		Dir: o.dir, Group: o.group, Key: key, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge,
-		BlockCacheBytes: int64(o.blockCacheMB) * mebibyte, QueuedTasks: int(o.queuedTasks), KeptTasks: int(o.keptTasks),
-		Storage: storage,
-	})
+	node, err := worker.Open(ctx, options)
 	if err == nil {
 		server.Ready(node)
 		_, err = fmt.Fprintf(stdout, "brock alpha listens on http://%s\n", listener.Addr())
 	}
 	if err == nil {
-		logStart(node, o.dir, key)
+		logStart(node, o.dir, options.Keys.First())
 		warnOfNetwork(listener.Addr())
 		select {
 		case err = <-served:

@@ -152,8 +152,8 @@ func TestEncrypted(t *testing.T) {
 	m := makeSeries(t, "--encryption_key_file", key)
 	for _, command := range []string{"restore -p " + dir + "/r --force_zero=false", "verify --level full"} {
 		args := append(strings.Fields(command), "-l", m.destination)
-		brock(t, args...).expect(t, exitError, "it is encrypted (key id ", "no key was given", "hint: give the key with --encryption_key_file")
-		brock(t, append(args, "--encryption_key_file", other)...).expect(t, exitError, "it is encrypted with key ", "the key given is ")
+		brock(t, args...).expect(t, exitError, "it is encrypted: key ", "no key was given", "hint: give the key with --encryption_key_file")
+		brock(t, append(args, "--encryption_key_file", other)...).expect(t, exitError, "it is encrypted: key ", " is needed, the ring has ")
 		good(t, append(args, "--encryption_key_file", key)...)
 	}
 	if got := startAlpha(t, filepath.Join(dir, "r/p1")).dump(t, "c"); got != m.dumps[1] {

@@ -6,9 +6,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-
-	"github.com/brockdb/brock/ee"
 )
 
 // choice is a flag with a fixed set of values.
@@ -37,22 +34,6 @@ func addChoice(cmd *cobra.Command, c *choice, name, usage string, allowed ...str
 	*c = choice{value: allowed[0], allowed: allowed}
 	cmd.Flags().Var(c, name, usage)
 	complete(cmd, name, cobra.FixedCompletions(allowed, cobra.ShellCompDirectiveNoFileComp))
-}
-
-// keyFile is the flag of an encryption key. The zero keyFile is no key.
-type keyFile struct{ path string }
-
-func (k *keyFile) add(flags *pflag.FlagSet) {
-	flags.StringVar(&k.path, "encryption_key_file", "",
-		"`FILE` whose 16, 24 or 32 bytes are the AES key of the backups")
-}
-
-// read returns the key, or the zero key when there is no file.
-func (k *keyFile) read() (ee.Key, error) {
-	if k.path == "" {
-		return ee.Key{}, nil
-	}
-	return ee.ReadKeyFile(k.path)
 }
 
 // must panics on a mistake in the definition of a command, which every start

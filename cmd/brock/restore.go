@@ -20,7 +20,7 @@ type restoreOptions struct {
 	location        string
 	backupID        string
 	backupNum       int
-	key             keyFile
+	keys            keyFlags
 	zero            string
 	forceZero       bool
 	ignoreFreeSpace bool
@@ -52,7 +52,7 @@ that is started on the directory goes on above both by itself.`,
 	flags.StringVarP(&o.dir, "postings", "p", "", "`DIR` in which p1, p2… are made")
 	addLocation(cmd, &o.location)
 	addBackup(cmd, &o.backupID, &o.backupNum, "the series begun last", "the newest")
-	o.key.add(flags)
+	o.keys.add(cmd)
 	flags.StringVarP(&o.zero, "zero", "z", "", "`ADDR` of a zero to tell about the restored version; not served by this version")
 	flags.BoolVar(&o.forceZero, "force_zero", true, "refuse to restore without a zero")
 	flags.BoolVar(&o.ignoreFreeSpace, "ignore_free_space", false, "restore although the disk may be too small")
@@ -98,7 +98,7 @@ func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err := o.checkZero(); err != nil {
 		return err
 	}
-	key, err := o.key.read()
+	keys, err := o.keys.ring(ctx)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	r := &restore.Restore{
-		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Key: key, Dir: o.dir,
+		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Keys: keys, Dir: o.dir,
 		NewSchema: worker.NewRestoreSchema, IgnoreFreeSpace: o.ignoreFreeSpace, Progress: new(backup.Progress),
 	}
 	plan, err := r.Plan(ctx)

@@ -19,7 +19,7 @@ type verifyOptions struct {
 	backupID  string
 	backupNum int
 	level     choice
-	key       keyFile
+	keys      keyFlags
 	scratch   string
 	output    choice
 	storage   storageFlags
@@ -42,7 +42,7 @@ func newVerify() *cobra.Command {
 	addLocation(cmd, &o.location)
 	addBackup(cmd, &o.backupID, &o.backupNum, "all series", "all")
 	addChoice(cmd, &o.level, "level", "how thorough", levels()...)
-	o.key.add(flags)
+	o.keys.add(cmd)
 	flags.StringVar(&o.scratch, "scratch", "", "`DIR` to restore into and remove again; empty means the system's temporary one")
 	addChoice(cmd, &o.output, "output", "form of the report", "text", "json")
 	o.storage.addReading(cmd)
@@ -58,7 +58,7 @@ func levels() (names []string) {
 }
 
 func (o *verifyOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	key, err := o.key.read()
+	keys, err := o.keys.ring(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (o *verifyOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	v := &restore.Verify{
-		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Key: key, Level: restore.Level(o.level.value),
+		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Keys: keys, Level: restore.Level(o.level.value),
 		Scratch: o.scratch, NewSchema: worker.NewRestoreSchema, Progress: new(backup.Progress),
 	}
 	stop := startMeter(cmd.ErrOrStderr(), "verify", ofProgress(v.Progress))

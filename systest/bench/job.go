@@ -282,7 +282,7 @@ func brockRestore(ctx context.Context, j job, m *meter) error {
 	if err != nil {
 		return err
 	}
-	r := &restore.Restore{Source: dst, Dir: j.Out, Key: key, BackupNum: j.Num, Sink: j.Sink}
+	r := &restore.Restore{Source: dst, Dir: j.Out, Keys: ee.NewKeyRing(key), BackupNum: j.Num, Sink: j.Sink}
 	m.start()
 	if _, err := r.Run(ctx); err != nil {
 		return err

@@ -188,7 +188,7 @@ func brockVerify(ctx context.Context, j job, m *meter) error {
 	if err != nil {
 		return err
 	}
-	v := &restore.Verify{Source: dst, Key: key, Level: restore.Every}
+	v := &restore.Verify{Source: dst, Keys: ee.NewKeyRing(key), Level: restore.Every}
 	m.start()
 	if _, err := v.Run(ctx); err != nil {
 		return err
