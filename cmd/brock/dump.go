@@ -11,7 +11,7 @@ import (
 
 // dumpOptions are the flags of brock dump.
 type dumpOptions struct {
-	alpha      string
+	remote     remoteFlags
 	namespace  string
 	collection string
 	out        string
@@ -31,14 +31,14 @@ that name as it was.`,
   brock dump -c cities -o cities.ndjson`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd) },
 	}
-	addAlpha(cmd, &o.alpha)
 	addCollection(cmd, &o.namespace, &o.collection)
 	cmd.Flags().StringVarP(&o.out, "out", "o", "", "`FILE` to write instead of standard output")
+	o.remote.add(cmd)
 	return cmd
 }
 
 func (o *dumpOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	alpha, err := client.New(o.alpha, client.Options{})
+	alpha, err := o.remote.connect()
 	if err != nil {
 		return err
 	}

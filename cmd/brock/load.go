@@ -12,14 +12,13 @@ import (
 	"github.com/brockdb/brock/graph/client"
 )
 
-const defaultAlpha = "http://127.0.0.1:8080"
-
 // loadOptions are the flags of brock load.
 type loadOptions struct {
-	alpha      string
+	remote     remoteFlags
 	namespace  string
 	collection string
 	file       string
+	output     choice
 }
 
 func newLoad() *cobra.Command {
@@ -38,16 +37,12 @@ are stored, those after it are not.`,
   generate | brock load --alpha http://10.0.0.7:8080 -c events -f -`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd) },
 	}
-	addAlpha(cmd, &o.alpha)
 	addCollection(cmd, &o.namespace, &o.collection)
 	cmd.Flags().StringVarP(&o.file, "file", "f", "", "`FILE` to load; - is standard input")
 	require(cmd, "file")
+	addChoice(cmd, &o.output, "output", "form of the result", "text", "json")
+	o.remote.add(cmd)
 	return cmd
-}
-
-func addAlpha(cmd *cobra.Command, alpha *string) {
-	cmd.Flags().StringVar(alpha, "alpha", defaultAlpha, "`URL` of the alpha")
-	completeNothing(cmd, "alpha")
 }
 
 func addCollection(cmd *cobra.Command, namespace, collection *string) {
@@ -58,7 +53,7 @@ func addCollection(cmd *cobra.Command, namespace, collection *string) {
 }
 
 func (o *loadOptions) run(ctx context.Context, cmd *cobra.Command) (err error) {
-	alpha, err := client.New(o.alpha, client.Options{})
+	alpha, err := o.remote.connect()
 	if err != nil {
 		return err
 	}
@@ -76,10 +71,27 @@ func (o *loadOptions) run(ctx context.Context, cmd *cobra.Command) (err error) {
 	if err != nil {
 		return lineHint(err, o.file)
 	}
+	if o.output.value == "json" {
+		return printJSON(cmd.OutOrStdout(), o.json(loaded))
+	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d records loaded into %s/%s in %d batches, %s, commit %d, %s\n",
 		loaded.Records, o.namespace, o.collection, loaded.Batches, byteCount(loaded.Bytes), loaded.CommitTs,
 		time.Since(began).Round(time.Millisecond))
 	return err
+}
+
+// loadedJSON is what was loaded: docs/cli-json.md promises its form.
+type loadedJSON struct {
+	Namespace  string `json:"namespace"`
+	Collection string `json:"collection"`
+	Records    int64  `json:"records"`
+	Batches    int64  `json:"batches"`
+	Bytes      int64  `json:"bytes"`
+	CommitTs   uint64 `json:"commit_ts"`
+}
+
+func (o *loadOptions) json(l *client.Loaded) loadedJSON {
+	return loadedJSON{o.namespace, o.collection, l.Records, l.Batches, l.Bytes, l.CommitTs}
 }
 
 // lineHint says how to go on after a line that was refused.

@@ -18,13 +18,18 @@ type moment struct {
 	phase    string
 	bytes    int64
 	fraction float64 // 0 to 1; 0 when the end is not known
+
+	// What an alpha says of a task, which may have begun long before the meter;
+	// 0 means that the meter finds it out by itself.
+	rate float64 // bytes per second
+	left time.Duration
 }
 
 // ofProgress makes moments of a library's progress.
 func ofProgress(p *backup.Progress) func() moment {
 	return func() moment {
 		v := p.View()
-		return moment{v.Phase, v.RawBytes, v.Fraction}
+		return moment{phase: v.Phase, bytes: v.RawBytes, fraction: v.Fraction}
 	}
 }
 
@@ -136,11 +141,17 @@ func facts(now moment, elapsed time.Duration) []string {
 		f = append(f, fmt.Sprintf("%.0f%%", now.fraction*100))
 	}
 	f = append(f, byteCount(now.bytes))
-	if seconds := elapsed.Seconds(); seconds > 0 && now.bytes > 0 {
-		f = append(f, byteCount(int64(float64(now.bytes)/seconds))+"/s")
+	rate, left := now.rate, now.left
+	if seconds := elapsed.Seconds(); rate == 0 && seconds > 0 {
+		rate = float64(now.bytes) / seconds
+	}
+	if rate > 0 {
+		f = append(f, byteCount(int64(rate))+"/s")
 	}
 	if now.fraction > 0 && now.fraction < 1 {
-		left := time.Duration(float64(elapsed) * (1 - now.fraction) / now.fraction)
+		if now.rate == 0 {
+			left = time.Duration(float64(elapsed) * (1 - now.fraction) / now.fraction)
+		}
 		f = append(f, "ETA "+left.Round(time.Second).String())
 	}
 	return f

@@ -18,13 +18,15 @@ func TestBar(t *testing.T) {
 		width   int
 		want    string
 	}{
-		{"half", moment{"merge", 50 * mib, 0.5}, 10 * time.Second, 80,
+		{"half", moment{phase: "merge", bytes: 50 * mib, fraction: 0.5}, 10 * time.Second, 80,
 			"restore  [==============              ]  merge  50%  50 MiB  5.0 MiB/s  ETA 10s"},
-		{"end unknown", moment{"read", 50 * mib, 0}, 10 * time.Second, 80, "restore  read  50 MiB  5.0 MiB/s"},
+		{"end unknown", moment{phase: "read", bytes: 50 * mib, fraction: 0}, 10 * time.Second, 80, "restore  read  50 MiB  5.0 MiB/s"},
 		{"nothing yet", moment{}, 0, 80, "restore  0 B"},
-		{"done", moment{"done", mib, 1}, time.Second, 60, "restore  [================]  done  100%  1.0 MiB  1.0 MiB/s"},
-		{"narrow", moment{"merge", 50 * mib, 0.5}, 10 * time.Second, 45, "restore  merge  50%  50 MiB  5.0 MiB/s  ETA"},
-		{"no width", moment{"merge", 50 * mib, 0.5}, 10 * time.Second, 0, ""},
+		{"done", moment{phase: "done", bytes: mib, fraction: 1}, time.Second, 60, "restore  [================]  done  100%  1.0 MiB  1.0 MiB/s"},
+		{"narrow", moment{phase: "merge", bytes: 50 * mib, fraction: 0.5}, 10 * time.Second, 45, "restore  merge  50%  50 MiB  5.0 MiB/s  ETA"},
+		{"of a task", moment{phase: "scan", bytes: 50 * mib, fraction: 0.5, rate: 2 * mib, left: 25 * time.Second}, time.Second, 60,
+			"restore  scan  50%  50 MiB  2.0 MiB/s  ETA 25s"},
+		{"no width", moment{phase: "merge", bytes: 50 * mib, fraction: 0.5}, 10 * time.Second, 0, ""},
 	} {
 		got := bar("restore", c.now, c.elapsed, c.width)
 		if len(got) >= max(1, c.width) {

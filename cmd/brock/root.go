@@ -14,6 +14,7 @@ const rootHelp = `brock backs up BadgerDB while it is in use: full and increment
 provably restorable.
 
   brock alpha -p data                        serve a database; backups start at /admin
+  brock backup -d /backups --wait            back it up
   brock load -c cities -f cities.ndjson.gz   fill a collection
   brock lsbackup -l /backups                 list backups
   brock verify -l /backups --level full      prove that they are good
@@ -21,7 +22,8 @@ provably restorable.
                                              make a database directory of one
 
 Every flag can be set in the environment: --encryption_key_file is
-BROCK_ENCRYPTION_KEY_FILE. A flag that is given beats its variable.
+BROCK_ENCRYPTION_KEY_FILE; and in a file (--config): a section for each command, in
+it its flags. A flag that is given beats its variable, which beats the file.
 
 Data goes to stdout; progress, plans and errors go to stderr.`
 
@@ -57,7 +59,7 @@ func newRoot() *cobra.Command {
 		Args:  noSuchCommand,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
-		SuggestionsMinimumDistance: 2,
+		SuggestionsMinimumDistance: suggestDistance,
 
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
@@ -65,17 +67,35 @@ func newRoot() *cobra.Command {
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpCommand(newHelp())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
+	root.PersistentFlags().String(configFlag, "", "`FILE` (YAML) that sets flags which are given neither on the command line nor in the environment ("+variable(configFlag)+")")
 	for _, cmd := range []*cobra.Command{
-		newAlpha(), newLoad(), newDump(), newRestore(), newListBackups(), newVerify(), newVersion(),
+		newAlpha(), newLoad(), newDump(), newBackup(), newTasks(), newTask(), newCancel(),
+		newRestore(), newListBackups(), newVerify(), newMan(), newVersion(),
 	} {
-		cmd.Flags().SortFlags = false
-		cmd.Args = noArguments
-		cmd.ValidArgsFunction = cobra.NoFileCompletions
-		cmd.RunE = explained(cmd.RunE)
-		useEnvironment(cmd)
+		settle(cmd)
 		root.AddCommand(cmd)
 	}
 	return root
+}
+
+// settle gives a command, and those below it, what all commands have.
+func settle(cmd *cobra.Command) {
+	cmd.Flags().SortFlags = false
+	if cmd.HasSubCommands() {
+		cmd.Args = noSuchCommand
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		cmd.SuggestionsMinimumDistance = suggestDistance
+		for _, below := range cmd.Commands() {
+			settle(below)
+		}
+		return
+	}
+	if cmd.Args == nil {
+		cmd.Args = noArguments
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	cmd.RunE = explained(cmd.RunE)
+	useSettings(cmd)
 }
 
 // newHelp stands in for cobra's command, which shows the root's help for what
@@ -87,7 +107,7 @@ func newHelp() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			topic, rest, err := cmd.Root().Find(args)
 			if err == nil && len(rest) > 0 {
-				err = noSuchCommand(cmd.Root(), rest)
+				err = noSuchCommand(topic, rest)
 			}
 			if err != nil {
 				return err
@@ -134,20 +154,28 @@ func execute(ctx context.Context, root *cobra.Command) error {
 	return usageError(cmd, err)
 }
 
+// usageError is what is wrong with a command line, with the way out: the flag
+// that was probably meant, or the help.
 func usageError(cmd *cobra.Command, err error) error {
-	return fault.New(fault.Usage, "run "+cmd.CommandPath(), "%w", err).WithHint("see %s --help", cmd.CommandPath())
+	e := fault.New(fault.Usage, "run "+cmd.CommandPath(), "%w", err)
+	if meant := similarFlag(cmd, err); meant != "" {
+		return e.WithHint("did you mean %s? see %s --help", meant, cmd.CommandPath())
+	}
+	return e.WithHint("see %s --help", cmd.CommandPath())
 }
 
-// noSuchCommand is reached with an argument only when no command has its name.
-func noSuchCommand(root *cobra.Command, args []string) error {
+// noSuchCommand is reached with an argument only when no command below parent
+// has its name.
+func noSuchCommand(parent *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	e := fault.New(fault.Usage, "run brock", "there is no command %q", args[0])
-	if similar := root.SuggestionsFor(args[0]); len(similar) > 0 {
-		return e.WithHint("did you mean brock %s?", strings.Join(similar, " or brock "))
+	path := parent.CommandPath()
+	e := fault.New(fault.Usage, "run "+path, "there is no command %q", args[0])
+	if similar := parent.SuggestionsFor(args[0]); len(similar) > 0 {
+		return e.WithHint("did you mean %s %s?", path, strings.Join(similar, " or "+path+" "))
 	}
-	return e.WithHint("brock --help lists the commands")
+	return e.WithHint("%s --help lists the commands", path)
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {
@@ -155,4 +183,17 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return usageError(cmd, fault.New(fault.Usage, "use argument "+args[0], "everything is a flag here"))
+}
+
+// oneArgument asks for exactly one argument, and says what it is.
+func oneArgument(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return usageError(cmd, fault.New(fault.Usage, "use the arguments", "one is missing: the %s", what))
+		case len(args) > 1:
+			return usageError(cmd, fault.New(fault.Usage, "use argument "+args[1], "there is one argument: the %s", what))
+		}
+		return nil
+	}
 }

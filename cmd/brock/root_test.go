@@ -3,20 +3,31 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 func TestHelp(t *testing.T) {
 	golden(t, "help.txt", good(t, "--help").stdout)
-	for _, name := range []string{"alpha", "load", "dump", "restore", "lsbackup", "verify", "version"} {
-		help := good(t, name, "--help").stdout
-		golden(t, "help-"+name+".txt", help)
-		if again := good(t, "help", name).stdout; again != help {
-			t.Errorf("brock help %s differs from brock %s --help:\n%s", name, name, again)
+	for _, cmd := range commands(newRoot()) {
+		path := strings.Fields(cmd.CommandPath())[1:]
+		help := good(t, append(path, "--help")...).stdout
+		golden(t, "help-"+strings.Join(path, "-")+".txt", help)
+		if again := good(t, append([]string{"help"}, path...)...).stdout; again != help {
+			t.Errorf("brock help %s differs from its --help:\n%s", path, again)
 		}
 	}
 	if bare := good(t).stdout; bare != good(t, "help").stdout {
 		t.Errorf("brock without a command does not show its help:\n%s", bare)
 	}
+}
+
+// commands returns all commands below parent.
+func commands(parent *cobra.Command) (all []*cobra.Command) {
+	for _, cmd := range parent.Commands() {
+		all = append(append(all, cmd), commands(cmd)...)
+	}
+	return all
 }
 
 func TestVersion(t *testing.T) {
@@ -33,7 +44,12 @@ func TestUsageErrors(t *testing.T) {
 		{"lod", []string{`error: cannot run brock: there is no command "lod"`, "hint: did you mean brock load?"}},
 		{"help lod", []string{`there is no command "lod"`}},
 		{"frobnicate", []string{"hint: brock --help lists the commands"}},
-		{"load --colection x", []string{"error: cannot run brock load: unknown flag: --colection", "hint: see brock load --help"}},
+		{"load --colection x", []string{"error: cannot run brock load: unknown flag: --colection",
+			"hint: did you mean --collection? see brock load --help"}},
+		{"load --nothing-like-it", []string{"unknown flag: --nothing-like-it", "hint: see brock load --help"}},
+		{"load -x", []string{"unknown shorthand flag: 'x' in -x", "hint: see brock load --help"}},
+		{"task", []string{"one is missing: the ID of a task", "hint: see brock task --help"}},
+		{"task 0x1 0x2", []string{"cannot use argument 0x2: there is one argument"}},
 		{"load", []string{`required flag(s) "collection", "file" not set`}},
 		{"load x -c c -f -", []string{"cannot use argument x: everything is a flag here"}},
 		{"load -c c -f -  --alpha ftp://h", []string{"its scheme is neither http nor https"}},
@@ -108,6 +124,7 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ line, want string }{
+		{"alpha --conf", "--config\t"},
 		{"ver", "verify\tProve that the backups at a location are good\nversion\tPrint the version\n:4"},
 		{"verify --level ", "quick\nfull\nrestore\n:4"},
 		{"verify --level=f", "full\n"},

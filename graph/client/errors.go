@@ -40,18 +40,13 @@ type remoteError struct {
 func (r *remoteError) fault(op string) error {
 	hint := r.Extensions.Hint
 	message := strings.TrimSuffix(r.Message, "; "+hint)
-	return fault.New(kindOf(r.Extensions.Code), op, "%s", message).WithHint("%s", hint)
+	return fault.New(KindOf(r.Extensions.Code), op, "%s", message).WithHint("%s", hint)
 }
 
-// kindOf is the inverse of how /admin names kinds: NOT_FOUND is "not found".
-func kindOf(code string) fault.Kind {
-	name := strings.ToLower(strings.ReplaceAll(code, "_", " "))
-	for kind := fault.Usage; kind <= fault.Canceled; kind++ {
-		if kind.String() == name {
-			return kind
-		}
-	}
-	return fault.Other
+// KindOf is the inverse of how /admin names kinds: NOT_FOUND is "not found".
+// What is no kind's name is of kind Other.
+func KindOf(code string) fault.Kind {
+	return fault.KindNamed(strings.ToLower(strings.ReplaceAll(code, "_", " ")))
 }
 
 // maxErrorBytes bounds what is read of an answer that is an error.

@@ -4,6 +4,7 @@ package adminclient
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/Khan/genqlient/graphql"
@@ -80,6 +81,31 @@ type BackupResponse struct {
 
 // GetBackup returns BackupResponse.Backup, and is useful for accessing the field via an interface.
 func (v *BackupResponse) GetBackup() *BackupBackupBackupPayload { return v.Backup }
+
+// CancelTaskCancelTaskCancelTaskPayload includes the requested fields of the GraphQL type CancelTaskPayload.
+// The GraphQL type's documentation follows.
+//
+// The answer to cancelTask.
+type CancelTaskCancelTaskCancelTaskPayload struct {
+	// The task as it is now.
+	Task *TaskFields `json:"task"`
+}
+
+// GetTask returns CancelTaskCancelTaskCancelTaskPayload.Task, and is useful for accessing the field via an interface.
+func (v *CancelTaskCancelTaskCancelTaskPayload) GetTask() *TaskFields { return v.Task }
+
+// CancelTaskResponse is returned by CancelTask on success.
+type CancelTaskResponse struct {
+	// Stops a task. One that waits is canceled when this is answered; one that runs
+	// is told to stop, and is Canceled as soon as it has, unless it comes to its end
+	// first. A task that is over is an error.
+	CancelTask *CancelTaskCancelTaskCancelTaskPayload `json:"cancelTask"`
+}
+
+// GetCancelTask returns CancelTaskResponse.CancelTask, and is useful for accessing the field via an interface.
+func (v *CancelTaskResponse) GetCancelTask() *CancelTaskCancelTaskCancelTaskPayload {
+	return v.CancelTask
+}
 
 // How hard a backup compresses. The names are Weaviate's.
 type CompressionLevel string
@@ -188,6 +214,15 @@ type TaskFields struct {
 	BackupNum *uint64 `json:"backupNum"`
 	// The folder, below the destination, of the backup that it made.
 	Path *string `json:"path"`
+	// Who asked for it: an address, a user, a schedule.
+	RequestedBy *string `json:"requestedBy"`
+	// When this server last looked after the task while it ran, whether or not it
+	// got on: every second. Null until it runs.
+	LastHeartbeat *time.Time `json:"lastHeartbeat"`
+	// The kind of the error that it failed with, such as NO_SPACE or CANCELED.
+	ErrorKind *string `json:"errorKind"`
+	// What came of it, of a task that was a success.
+	Result *json.RawMessage `json:"result"`
 }
 
 // GetId returns TaskFields.Id, and is useful for accessing the field via an interface.
@@ -235,6 +270,18 @@ func (v *TaskFields) GetBackupNum() *uint64 { return v.BackupNum }
 // GetPath returns TaskFields.Path, and is useful for accessing the field via an interface.
 func (v *TaskFields) GetPath() *string { return v.Path }
 
+// GetRequestedBy returns TaskFields.RequestedBy, and is useful for accessing the field via an interface.
+func (v *TaskFields) GetRequestedBy() *string { return v.RequestedBy }
+
+// GetLastHeartbeat returns TaskFields.LastHeartbeat, and is useful for accessing the field via an interface.
+func (v *TaskFields) GetLastHeartbeat() *time.Time { return v.LastHeartbeat }
+
+// GetErrorKind returns TaskFields.ErrorKind, and is useful for accessing the field via an interface.
+func (v *TaskFields) GetErrorKind() *string { return v.ErrorKind }
+
+// GetResult returns TaskFields.Result, and is useful for accessing the field via an interface.
+func (v *TaskFields) GetResult() *json.RawMessage { return v.Result }
+
 // TaskFieldsProgressTaskProgress includes the requested fields of the GraphQL type TaskProgress.
 // The GraphQL type's documentation follows.
 //
@@ -248,6 +295,12 @@ type TaskFieldsProgressTaskProgress struct {
 	StoredBytes int64 `json:"storedBytes"`
 	// From 0 to 1, by estimated bytes; 1 only when it is done.
 	Fraction float64 `json:"fraction"`
+	// Bytes that are expected in all, before compression; null when that is not known.
+	TotalBytes *int64 `json:"totalBytes"`
+	// Bytes per second, before compression: of the last ten seconds, or of all of it when it is over.
+	BytesPerSecond float64 `json:"bytesPerSecond"`
+	// About how many seconds it still takes; null when that is not known.
+	EtaSeconds *float64 `json:"etaSeconds"`
 }
 
 // GetRecords returns TaskFieldsProgressTaskProgress.Records, and is useful for accessing the field via an interface.
@@ -261,6 +314,15 @@ func (v *TaskFieldsProgressTaskProgress) GetStoredBytes() int64 { return v.Store
 
 // GetFraction returns TaskFieldsProgressTaskProgress.Fraction, and is useful for accessing the field via an interface.
 func (v *TaskFieldsProgressTaskProgress) GetFraction() float64 { return v.Fraction }
+
+// GetTotalBytes returns TaskFieldsProgressTaskProgress.TotalBytes, and is useful for accessing the field via an interface.
+func (v *TaskFieldsProgressTaskProgress) GetTotalBytes() *int64 { return v.TotalBytes }
+
+// GetBytesPerSecond returns TaskFieldsProgressTaskProgress.BytesPerSecond, and is useful for accessing the field via an interface.
+func (v *TaskFieldsProgressTaskProgress) GetBytesPerSecond() float64 { return v.BytesPerSecond }
+
+// GetEtaSeconds returns TaskFieldsProgressTaskProgress.EtaSeconds, and is useful for accessing the field via an interface.
+func (v *TaskFieldsProgressTaskProgress) GetEtaSeconds() *float64 { return v.EtaSeconds }
 
 // What a task does.
 type TaskKind string
@@ -336,6 +398,14 @@ type __BackupInput struct {
 // GetInput returns __BackupInput.Input, and is useful for accessing the field via an interface.
 func (v *__BackupInput) GetInput() BackupInput { return v.Input }
 
+// __CancelTaskInput is used internally by genqlient
+type __CancelTaskInput struct {
+	Id string `json:"id"`
+}
+
+// GetId returns __CancelTaskInput.Id, and is useful for accessing the field via an interface.
+func (v *__CancelTaskInput) GetId() string { return v.Id }
+
 // __TaskInput is used internally by genqlient
 type __TaskInput struct {
 	Id string `json:"id"`
@@ -368,6 +438,72 @@ func Backup(
 	}
 
 	data_ = &BackupResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by CancelTask.
+const CancelTask_Operation = `
+mutation CancelTask ($id: String!) {
+	cancelTask(input: {id:$id}) {
+		task {
+			... TaskFields
+		}
+	}
+}
+fragment TaskFields on TaskPayload {
+	id
+	kind
+	status
+	lastUpdated
+	phase
+	progress {
+		records
+		rawBytes
+		storedBytes
+		fraction
+		totalBytes
+		bytesPerSecond
+		etaSeconds
+	}
+	queuedAt
+	startedAt
+	finishedAt
+	message
+	hint
+	destination
+	backupId
+	backupNum
+	path
+	requestedBy
+	lastHeartbeat
+	errorKind
+	result
+}
+`
+
+// CancelTask stops a task.
+func CancelTask(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	id string,
+) (data_ *CancelTaskResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CancelTask",
+		Query:  CancelTask_Operation,
+		Variables: &__CancelTaskInput{
+			Id: id,
+		},
+	}
+
+	data_ = &CancelTaskResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -434,6 +570,9 @@ fragment TaskFields on TaskPayload {
 		rawBytes
 		storedBytes
 		fraction
+		totalBytes
+		bytesPerSecond
+		etaSeconds
 	}
 	queuedAt
 	startedAt
@@ -444,6 +583,10 @@ fragment TaskFields on TaskPayload {
 	backupId
 	backupNum
 	path
+	requestedBy
+	lastHeartbeat
+	errorKind
+	result
 }
 `
 
@@ -491,6 +634,9 @@ fragment TaskFields on TaskPayload {
 		rawBytes
 		storedBytes
 		fraction
+		totalBytes
+		bytesPerSecond
+		etaSeconds
 	}
 	queuedAt
 	startedAt
@@ -501,6 +647,10 @@ fragment TaskFields on TaskPayload {
 	backupId
 	backupNum
 	path
+	requestedBy
+	lastHeartbeat
+	errorKind
+	result
 }
 `
 

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/brockdb/brock/graph/client/adminclient"
+)
+
+// backupOptions are the flags of brock backup.
+type backupOptions struct {
+	destination string
+	forceFull   bool
+	wait        bool
+	remote      remoteFlags
+	output      choice
+}
+
+func newBackup() *cobra.Command {
+	o := new(backupOptions)
+	cmd := &cobra.Command{
+		Use:   "backup -d URI",
+		Short: "Back up a running alpha",
+		Long: `Tells a running alpha to back up to a destination, and prints the id of the task that
+does it. The first backup at a destination is full, the next ones are incremental.
+Paths and credentials are those of the alpha's machine.
+
+With --wait it shows how far the backup is until it is over, and fails when that does;
+an interrupt cancels the backup then.`,
+		Example: `  brock backup -d /backups --wait
+  brock backup -d /backups --force_full --alpha http://10.0.0.7:8080`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd) },
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&o.destination, "destination", "d", "", "`URI` to back up to: an absolute path, or file:///path")
+	flags.BoolVar(&o.forceFull, "force_full", false, "begin a new series with a full backup")
+	flags.BoolVar(&o.wait, "wait", false, "wait for the backup's end and show its progress")
+	addChoice(cmd, &o.output, "output", "form of the task", "text", "json")
+	o.remote.add(cmd)
+	require(cmd, "destination")
+	completeDirs(cmd, "destination")
+	return cmd
+}
+
+func (o *backupOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	admin, closeAlpha, err := o.remote.admin()
+	if err != nil {
+		return err
+	}
+	defer closeAlpha()
+	queued, err := adminclient.Backup(ctx, admin, adminclient.BackupInput{
+		Destination: o.destination, ForceFull: orNil(o.forceFull),
+	})
+	if err != nil {
+		return err
+	}
+	id := orZero(queued.Backup.TaskId)
+	if !o.wait {
+		if o.output.value == "text" {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", id)
+			return err
+		}
+		task, err := askTask(ctx, admin, id)
+		if err != nil {
+			return err
+		}
+		return printJSON(cmd.OutOrStdout(), task)
+	}
+	task, err := watchOrCancel(ctx, admin, id, "backup", cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.print(cmd.OutOrStdout(), task), task.failure())
+}
+
+func (o *backupOptions) print(w io.Writer, t *taskJSON) error {
+	if o.output.value == "json" {
+		return printJSON(w, t)
+	}
+	if t.failure() != nil {
+		return nil // which is said on stderr
+	}
+	_, err := fmt.Fprintf(w, "backup %d of series %s: %s/%s, %d records, %s, stored %s, %s\n",
+		t.BackupNum, t.BackupID, t.Destination, t.Path, t.Records, byteCount(t.RawBytes), byteCount(t.StoredBytes), t.took())
+	return err
+}
