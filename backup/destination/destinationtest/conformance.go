@@ -292,11 +292,7 @@ func testDebris(t *testing.T, d destination.Destination) {
 		}
 	}
 	if _, ok := d.(destination.Debris); ok {
-		var names []string
-		for _, info := range list(t, d, "") {
-			names = append(names, info.Name)
-		}
-		wantEqual(t, names, []string{"backup", "top"})
+		wantObjects(t, d, "backup/kept", "top")
 		// Their bytes are gone, so these writers must not succeed.
 		for _, w := range []destination.Writer{left, deep, other} {
 			if err := w.Commit(ctx); err == nil {
@@ -310,6 +306,16 @@ func testDebris(t *testing.T, d destination.Destination) {
 		}
 	}
 	wantObjects(t, d, "backup/kept", "top")
+	// An NFS client keeps a removed file, and with it the folder, until its
+	// writers have closed it.
+	if err := destination.RemoveDebris(ctx, d, ""); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, info := range list(t, d, "") {
+		names = append(names, info.Name)
+	}
+	wantEqual(t, names, []string{"backup", "top"})
 	if err := destination.RemoveDebris(ctx, d, "../x"); err != nil {
 		wantKind(t, err, fault.Usage)
 	}
