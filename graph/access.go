@@ -3,11 +3,9 @@ package graph
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -16,12 +14,14 @@ import (
 	"github.com/brockdb/brock/backup/fault"
 )
 
-// access decides who may use /admin: by the address the connection comes from,
-// never by what a header says of it, and by a token.
+// access decides who may use what: by the address the connection comes from,
+// never by what a header says of it, by the page that a browser shows, and by
+// tokens.
 type access struct {
-	token *[sha256.Size]byte // of the token; nil when none is asked for
-	from  []addrRange
-	hosts []string // lower case
+	token   *[sha256.Size]byte // of the token; nil when none is asked for
+	from    []addrRange
+	hosts   []string // lower case
+	origins []string // of pages that may send requests, lower case
 
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	now     func() time.Time
@@ -43,7 +43,7 @@ const (
 	resolveTimeout = 2 * time.Second
 )
 
-func newAccess(whitelist []string, token string) (*access, error) {
+func newAccess(whitelist, origins []string, token string) (*access, error) {
 	a := &access{now: time.Now, resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	}}
@@ -56,6 +56,11 @@ func newAccess(whitelist []string, token string) (*access, error) {
 			return nil, err
 		}
 	}
+	for _, origin := range origins {
+		if err := a.addOrigin(strings.TrimSpace(origin)); err != nil {
+			return nil, err
+		}
+	}
 	return a, nil
 }
 
@@ -63,7 +68,7 @@ func newAccess(whitelist []string, token string) (*access, error) {
 func (a *access) add(entry string) error {
 	malformed := func(cause string) error {
 		return fault.New(fault.Usage, "use whitelist", "%.100q %s", entry, cause).
-			WithHint("give IP addresses, ranges (10.0.0.1-10.0.0.9), CIDRs (10.0.0.0/8) and host names, separated by commas")
+			WithHint("give IP addresses, ranges (10.0.0.1:10.0.0.9), CIDRs (10.0.0.0/8) and host names, separated by commas")
 	}
 	if prefix, err := netip.ParsePrefix(entry); err == nil {
 		a.from = append(a.from, prefixRange(prefix))
@@ -74,7 +79,7 @@ func (a *access) add(entry string) error {
 		a.from = append(a.from, addrRange{addr, addr})
 		return nil
 	}
-	if low, high, ok := strings.Cut(entry, "-"); ok {
+	if low, high, ok := cutRange(entry); ok {
 		first, err1 := netip.ParseAddr(strings.TrimSpace(low))
 		last, err2 := netip.ParseAddr(strings.TrimSpace(high))
 		if err1 == nil && err2 == nil {
@@ -91,6 +96,18 @@ func (a *access) add(entry string) error {
 	}
 	a.hosts = append(a.hosts, strings.ToLower(entry))
 	return nil
+}
+
+// cutRange splits "from:to", as Dgraph writes a range, and "from-to", the one
+// form that is clear for IPv6.
+func cutRange(entry string) (low, high string, ok bool) {
+	if low, high, ok = strings.Cut(entry, "-"); ok {
+		return low, high, true
+	}
+	if strings.Count(entry, ":") == 1 {
+		return strings.Cut(entry, ":")
+	}
+	return "", "", false
 }
 
 // plain removes what makes equal addresses differ: the IPv6 form of an IPv4
@@ -125,11 +142,11 @@ func isHostName(s string) bool {
 
 // checkAddress refuses peers that are neither loopback nor on the whitelist.
 func (a *access) checkAddress(r *http.Request) error {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	op := "use " + r.URL.Path
+	addr, err := peer(r)
 	if err != nil {
-		return fault.New(fault.Denied, "use /admin", "the peer's address is unknown")
+		return fault.New(fault.Denied, op, "the peer's address is unknown")
 	}
-	addr := plain(peer.Addr())
 	if addr.IsLoopback() {
 		return nil
 	}
@@ -141,8 +158,14 @@ func (a *access) checkAddress(r *http.Request) error {
 	if slices.Contains(a.addresses(r.Context()), addr) {
 		return nil
 	}
-	return fault.New(fault.Denied, "use /admin", "%s is not on the whitelist", addr).
+	return fault.New(fault.Denied, op, "%s is not on the whitelist", addr).
 		WithHint("start the alpha with --whitelist %s", addr)
+}
+
+// peer is where the connection comes from.
+func peer(r *http.Request) (netip.Addr, error) {
+	p, err := netip.ParseAddrPort(r.RemoteAddr)
+	return plain(p.Addr()), err
 }
 
 // addresses returns those of the whitelist's host names. They are looked up
@@ -170,68 +193,4 @@ func (a *access) addresses(ctx context.Context) []netip.Addr {
 		a.resolved, a.known = now, known
 	}
 	return a.known
-}
-
-// checkHost refuses a browser that came here under a name nobody gave: a page
-// of elsewhere whose name was made to point to this address (DNS rebinding) is
-// of the same origin to the browser.
-func (a *access) checkHost(r *http.Request) error {
-	if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
-		return nil // no browser
-	}
-	host := r.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	_, err := netip.ParseAddr(host)
-	if err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost") || slices.Contains(a.hosts, host) {
-		return nil
-	}
-	return fault.New(fault.Denied, "use /admin", "a browser came under the host name %.100q, which is not on the whitelist", host).
-		WithHint("use the address instead of the name, or add the name to --whitelist")
-}
-
-// tokenHeader is where Dgraph's clients put the token.
-const tokenHeader = "X-Dgraph-AuthToken"
-
-// tokenRequired asks for the token where one is configured. Hashing both makes
-// them of one length: the comparison takes the same time whatever was sent.
-func (a *access) tokenRequired(next http.Handler) http.Handler {
-	if a.token == nil {
-		return next
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sent := sha256.Sum256([]byte(r.Header.Get(tokenHeader)))
-		if subtle.ConstantTimeCompare(sent[:], a.token[:]) != 1 {
-			refuse(w, http.StatusUnauthorized, fault.New(fault.Denied, "use /admin", "the header %s is missing or wrong", tokenHeader).
-				WithHint("send the token that the alpha was started with (--auth_token)"))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// sameOrigin refuses what a page of another site makes a browser send.
-func sameOrigin(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !fromSameOrigin(r) {
-			refuse(w, http.StatusForbidden, fault.New(fault.Denied, "use "+r.URL.Path, "the request comes from a page of another site"))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func fromSameOrigin(r *http.Request) bool {
-	if origin := r.Header.Get("Origin"); origin != "" {
-		u, err := url.Parse(origin)
-		return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
-	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-		return true
-	}
-	// A link on another site may lead here, as long as it only shows a page.
-	return r.Method == http.MethodGet && wantsHTML(r)
 }

@@ -23,6 +23,7 @@ func TestWhitelist(t *testing.T) {
 		{nil, "127.0.0.1 127.9.9.9 ::1 ::ffff:127.0.0.1", "10.0.0.1 192.168.1.1 ::ffff:10.0.0.1 fe80::1%eth0 ::2"},
 		{[]string{"10.0.0.7"}, "127.0.0.1 10.0.0.7 ::ffff:10.0.0.7", "10.0.0.6 10.0.0.8 ::a00:7"},
 		{[]string{"10.0.0.7-10.0.1.2"}, "10.0.0.7 10.0.0.255 10.0.1.2", "10.0.0.6 10.0.1.3 11.0.0.8"},
+		{[]string{"10.0.0.7:10.0.1.2"}, "10.0.0.7 10.0.0.255 10.0.1.2", "10.0.0.6 10.0.1.3 11.0.0.8"},
 		{[]string{" 10.1.0.0/16 ", "192.168.0.0/30"}, "10.1.0.0 10.1.255.255 192.168.0.3", "10.0.255.255 10.2.0.0 192.168.0.4"},
 		{[]string{"fd00::/8", "2001:db8::1-2001:db8::ff"}, "fd12::1 2001:db8::80", "fc00::1 2001:db8::100 10.0.0.1"},
 		{[]string{"fe80::1"}, "fe80::1 fe80::1%eth0", "fe80::2%eth0"},
@@ -57,6 +58,7 @@ func TestWhitelist(t *testing.T) {
 // another one.
 func adminFrom(server *Server, peer string) (status int, body string) {
 	req := httptest.NewRequest(http.MethodGet, "/admin?query={tasks{id}}", nil)
+	req.Host = "alpha"
 	req.RemoteAddr = netip.AddrPortFrom(netip.MustParseAddr(peer), 40000).String()
 	req.Header.Set("X-Forwarded-For", "127.0.0.1")
 	req.Header.Set("X-Real-IP", "127.0.0.1")
@@ -67,7 +69,7 @@ func adminFrom(server *Server, peer string) (status int, body string) {
 }
 
 func TestWhitelistedNamesAreLookedUpAgain(t *testing.T) {
-	access, err := newAccess([]string{"a.example", "b.example"}, "")
+	access, err := newAccess([]string{"a.example", "b.example"}, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +102,7 @@ func TestWhitelistedNamesAreLookedUpAgain(t *testing.T) {
 }
 
 func TestMalformedWhitelist(t *testing.T) {
-	for _, entry := range []string{"", "10.0.0", "10.0.0.256", "10.0.0.9-10.0.0.1", "10.0.0.1-::1", "10.0.0.0/33", "a b", "a..b", "http://x", "10.0.0.1-", "*", "x,y"} {
+	for _, entry := range []string{"", "10.0.0", "10.0.0.256", "10.0.0.9-10.0.0.1", "10.0.0.9:10.0.0.1", "10.0.0.1:80", ":", "10.0.0.1-::1", "10.0.0.0/33", "a b", "a..b", "http://x", "10.0.0.1-", "*", "x,y"} {
 		if _, err := New(Options{Whitelist: []string{entry}}); !fault.Is(err, fault.Usage) {
 			t.Errorf("%q: %v", entry, err)
 		}
@@ -139,40 +141,79 @@ func TestPagesOfOtherSites(t *testing.T) {
 	tests := []struct {
 		name, method string
 		header       []string
-		admin, data  int // status
+		status       int
 	}{
-		{"no browser", "POST", nil, 200, 200},
-		{"own page", "POST", []string{"Origin", "http://" + host, "Sec-Fetch-Site", "same-origin"}, 200, 200},
-		{"own page by name", "POST", []string{"Origin", "http://localhost" + port, "Host", "localhost" + port}, 200, 200},
-		{"own page by a whitelisted name", "POST", []string{"Origin", "http://db.example", "Host", "db.example"}, 200, 200},
-		{"other site", "POST", []string{"Origin", "http://evil.example"}, 403, 403},
-		{"other port", "POST", []string{"Origin", "http://127.0.0.1:1"}, 403, 403},
-		{"sandboxed frame", "POST", []string{"Origin", "null"}, 403, 403},
-		{"without Origin", "POST", []string{"Sec-Fetch-Site", "cross-site"}, 403, 403},
-		{"same site only", "POST", []string{"Sec-Fetch-Site", "same-site"}, 403, 403},
-		{"other site's GET", "GET", []string{"Sec-Fetch-Site", "cross-site"}, 403, 403},
-		{"rebound name", "POST", []string{"Origin", "http://evil.example" + port, "Host", "evil.example" + port, "Sec-Fetch-Site", "same-origin"}, 403, 200},
-		{"rebound name's GET", "GET", []string{"Host", "evil.example" + port, "Sec-Fetch-Site", "same-origin"}, 403, 200},
-		{"name without a browser", "POST", []string{"Host", "alpha.internal" + port}, 200, 200},
+		{"no browser", "POST", nil, 200},
+		{"own page", "POST", []string{"Origin", "http://" + host, "Sec-Fetch-Site", "same-origin"}, 200},
+		{"own page by name", "POST", []string{"Origin", "http://localhost" + port, "Host", "localhost" + port}, 200},
+		{"own page by a whitelisted name", "POST", []string{"Origin", "http://db.example", "Host", "db.example"}, 200},
+		{"other site", "POST", []string{"Origin", "http://evil.example"}, 403},
+		{"other port", "POST", []string{"Origin", "http://127.0.0.1:1"}, 403},
+		{"sandboxed frame", "POST", []string{"Origin", "null"}, 403},
+		{"without Origin", "POST", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"same site only", "POST", []string{"Sec-Fetch-Site", "same-site"}, 403},
+		{"other site's GET", "GET", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"rebound name", "POST", []string{"Origin", "http://evil.example" + port, "Host", "evil.example" + port, "Sec-Fetch-Site", "same-origin"}, 403},
+		{"rebound name's GET", "GET", []string{"Host", "evil.example" + port, "Sec-Fetch-Site", "same-origin"}, 403},
+		{"rebound name over plain HTTP", "GET", []string{"Host", "evil.com" + port}, 403},
+		{"rebound name below another", "GET", []string{"Host", "evil.github.io" + port}, 403},
+		{"Origin twice", "POST", []string{"Origin", "http://" + host, "Origin", "http://evil.example"}, 400},
+		{"name without a browser", "POST", []string{"Host", "alpha.internal" + port}, 200},
 	}
 	for _, test := range tests {
-		for path, want := range map[string]int{"/admin": test.admin, "/graphql": test.data} {
+		for _, path := range []string{"/admin", "/graphql"} {
 			header := append([]string{"Content-Type", "application/graphql"}, test.header...)
 			got := a.do(test.method, path+"?query={__typename}", strings.NewReader(`{__typename}`), header...)
-			if got.status != want {
-				t.Errorf("%s to %s: %d, not %d: %s", test.name, path, got.status, want, got.body)
+			if got.status != test.status {
+				t.Errorf("%s to %s: %d, not %d: %s", test.name, path, got.status, test.status, got.body)
 			}
 		}
-	}
-	foreign := []string{"Origin", "http://evil.example"}
-	if got := a.do("POST", "/load?collection=c", strings.NewReader(`{"value":1}`), foreign...); got.status != 403 {
-		t.Errorf("/load: %d", got.status)
-	}
-	if got := a.get("/dump?collection=c", foreign...); got.status != 403 {
-		t.Errorf("/dump: %d", got.status)
+		if test.status == 200 {
+			continue
+		}
+		for _, path := range []string{"/load?collection=c", "/dump?collection=c", "/health", "/state", "/probe/graphql", "/", "/nowhere"} {
+			if got := a.do(test.method, path, strings.NewReader(`{"value":1}`), test.header...); got.status != test.status {
+				t.Errorf("%s to %s: %d, not %d: %s", test.name, path, got.status, test.status, got.body)
+			}
+		}
 	}
 	a.want("/graphql", `{collections {name}}`, "", `{"collections":[]}`)
 	if got := a.get("/admin", "Accept", "text/html", "Sec-Fetch-Site", "cross-site"); got.status != 200 {
 		t.Errorf("a link to GraphiQL: %d", got.status)
+	}
+	for _, path := range []string{"/admin?query={tasks{id}}", "/dump?collection=c"} {
+		if got := a.get(path, "Accept", "text/html", "Sec-Fetch-Site", "cross-site"); got.status != 403 {
+			t.Errorf("a link to %s: %d", path, got.status)
+		}
+	}
+}
+
+func TestCORS(t *testing.T) {
+	a := startAlpha(t, t.TempDir(), worker.Options{}, Options{CORSOrigins: []string{"https://ops.example", "http://10.0.0.7:3000"}})
+	const good = "https://ops.example"
+	got := a.do("POST", "/graphql", strings.NewReader(`{namespaces}`), "Content-Type", "application/graphql", "Origin", good)
+	if got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != good || got.header.Get("Vary") != "Origin" {
+		t.Errorf("a page that may: %d %v", got.status, got.header)
+	}
+	got = a.do("OPTIONS", "/admin", nil, "Origin", good, "Access-Control-Request-Method", "POST")
+	if got.status != 204 || !strings.Contains(got.header.Get("Access-Control-Allow-Headers"), "X-Dgraph-AccessToken") {
+		t.Errorf("the question of a page that may: %d %v", got.status, got.header)
+	}
+	for _, origin := range []string{"https://ops.example.evil.com", "http://ops.example", "https://ops.example:8443", "null", "https://ops.example/"} {
+		for _, method := range []string{"POST", "OPTIONS"} {
+			got := a.do(method, "/graphql", strings.NewReader(`{namespaces}`), "Content-Type", "application/graphql",
+				"Origin", origin, "Access-Control-Request-Method", "POST")
+			if got.status != 403 || got.header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %s: %d %v", method, origin, got.status, got.header)
+			}
+		}
+	}
+	if got := newAlpha(t).get("/health"); got.header.Get("Vary") != "" || got.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("without --cors_origin: %v", got.header)
+	}
+	for _, origin := range []string{"", "*", "ops.example", "https://ops.example/", "https://ops.example/a", "ftp://ops.example", "null", "https://u@ops.example"} {
+		if _, err := New(Options{CORSOrigins: []string{origin}}); !fault.Is(err, fault.Usage) {
+			t.Errorf("%q: %v", origin, err)
+		}
 	}
 }

@@ -31,7 +31,9 @@ func benchServer(b *testing.B) *Server {
 }
 
 func newRequest(method, path string, body io.Reader) (*http.Request, *httptest.ResponseRecorder) {
-	return httptest.NewRequest(method, path, body), httptest.NewRecorder()
+	req := httptest.NewRequest(method, path, body)
+	req.Host = "alpha"
+	return req, httptest.NewRecorder()
 }
 
 // BenchmarkLoad stores records over HTTP.

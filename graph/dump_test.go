@@ -49,7 +49,7 @@ func TestDumpIsRefused(t *testing.T) {
 	a.checkError(a.get("/dump?collection=*"), http.StatusBadRequest, "USAGE", "the name has one of the characters")
 
 	req := httptest.NewRequest(http.MethodGet, "/dump?collection=c", nil)
-	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.0", 1, 0
+	req.Host, req.Proto, req.ProtoMajor, req.ProtoMinor = "alpha", "HTTP/1.0", 1, 0
 	res := httptest.NewRecorder()
 	a.server.ServeHTTP(res, req)
 	if res.Code != http.StatusHTTPVersionNotSupported {
@@ -155,7 +155,7 @@ func TestClientThatStops(t *testing.T) {
 			ended <- r.URL.Path
 		}()
 		a.server.ServeHTTP(w, r)
-	}), 50*time.Millisecond))
+	}), 50*time.Millisecond, time.Minute))
 	defer impatient.Close()
 	for _, request := range []string{
 		"GET /dump?collection=c HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -198,7 +198,7 @@ func TestSlowHandler(t *testing.T) {
 				t.Error(err)
 			}
 		}
-	}), timeout))
+	}), timeout, time.Minute))
 	defer server.Close()
 	for range 2 { // on one connection
 		res, err := http.Post(server.URL, "text/plain", strings.NewReader("body"))

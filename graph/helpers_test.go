@@ -70,7 +70,7 @@ func (a *alpha) do(method, path string, body io.Reader, header ...string) answer
 		if header[i] == "Host" {
 			req.Host = header[i+1]
 		} else {
-			req.Header.Set(header[i], header[i+1])
+			req.Header.Add(header[i], header[i+1])
 		}
 	}
 	res, err := http.DefaultClient.Do(req)

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/graph/budget"
 	"github.com/brockdb/brock/worker"
 	"github.com/brockdb/brock/worker/store"
 )
@@ -54,13 +56,20 @@ func (s *Server) load(node *worker.Node) http.Handler {
 			refuse(w, statusOf(err), err)
 			return
 		}
+		memory := s.memory.Open()
+		defer memory.Close()
+		if err := memory.Grow(loadBytes(0)); err != nil {
+			w.Header().Set("Retry-After", "1")
+			refuse(w, http.StatusServiceUnavailable, err)
+			return
+		}
 		body, status, err := decoded(r)
 		if err != nil {
 			refuse(w, status, err)
 			return
 		}
 		l := newLoader(r.Context(), node, target, s.batchRecords)
-		line, err := l.read(newLines(body, s.options.LoadLineBytes))
+		line, err := l.read(newLines(body, s.options.LoadLineBytes, memory))
 		if err != nil {
 			answerFailure(w, l, line, err)
 			return
@@ -73,11 +82,13 @@ func (s *Server) load(node *worker.Node) http.Handler {
 // what is wrong here is 500.
 func answerFailure(w http.ResponseWriter, l *loader, line int64, err error) {
 	status := http.StatusInternalServerError
-	switch fault.KindOf(err) {
-	case fault.Usage:
-		status = http.StatusBadRequest
-	case fault.Canceled:
+	switch {
+	case errors.Is(err, budget.ErrSpent), fault.Is(err, fault.Canceled):
 		status = http.StatusServiceUnavailable
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		status = http.StatusRequestTimeout
+	case fault.Is(err, fault.Usage):
+		status = http.StatusBadRequest
 	}
 	var f loadFailure
 	f.Error.Line, f.Error.Reason, f.Error.Hint = line, reason(err), fault.HintOf(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/brockdb/brock/graph/budget"
 	"github.com/brockdb/brock/graph/jsontext"
 	"github.com/brockdb/brock/worker/store"
 )
@@ -60,12 +61,18 @@ func checkSize(v jsontext.Value) error {
 type lines struct {
 	body    *bufio.Reader
 	maxLine int
+	memory  *budget.Share
 	number  int64 // of the line that next returned last, or failed in
 }
 
-func newLines(body io.Reader, maxLine int) *lines {
-	return &lines{body: bufio.NewReaderSize(body, 64<<10), maxLine: maxLine}
+func newLines(body io.Reader, maxLine int, memory *budget.Share) *lines {
+	return &lines{body: bufio.NewReaderSize(body, 64<<10), maxLine: maxLine, memory: memory}
 }
+
+// loadBytes is what a load takes of the memory of all requests: two batches,
+// one that is stored and one that is read. A line longer than a batch takes
+// what it needs.
+func loadBytes(line int) int64 { return 2 * int64(max(batchBytes, line)) }
 
 // errLineTooLong is the reason of a line that was not read to its end.
 var errLineTooLong = errors.New("it is too long")
@@ -100,6 +107,11 @@ func (l *lines) readLine(buf []byte) ([]byte, error) {
 		piece, err := l.body.ReadSlice('\n')
 		if len(buf)-start+len(piece) > l.maxLine {
 			return buf, fmt.Errorf("%w: the limit is %d bytes", errLineTooLong, l.maxLine)
+		}
+		if long := len(buf) - start + len(piece); long > batchBytes {
+			if err := l.memory.Grow(loadBytes(long)); err != nil {
+				return buf, err
+			}
 		}
 		buf = append(buf, piece...)
 		if !errors.Is(err, bufio.ErrBufferFull) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/brockdb/brock/graph/budget"
 	"github.com/brockdb/brock/worker"
 	"github.com/brockdb/brock/worker/store"
 )
@@ -340,7 +341,7 @@ func FuzzLines(f *testing.F) {
 	f.Add([]byte("a\n\n b \r\nc"), uint16(3))
 	f.Add(bytes.Repeat([]byte("x"), 300), uint16(100))
 	f.Fuzz(func(t *testing.T, text []byte, limit uint16) {
-		in := newLines(bytes.NewReader(text), int(limit)+1)
+		in := newLines(bytes.NewReader(text), int(limit)+1, (*budget.Budget)(nil).Open())
 		var buf []byte
 		for number, want := range bytes.Split(text, []byte("\n")) {
 			end := 1

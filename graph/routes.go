@@ -33,15 +33,21 @@ const (
 func (s *Server) newService(node *worker.Node) *service {
 	adminRoot := &admin.Resolver{Node: node, States: func() []*admin.NodeState { return s.states(node) }}
 	dataRoot := &data.Resolver{Node: node}
+	adminLimits := s.queryLimits(s.options.AdminBodyBytes, adminTokens)
+	dataLimits := s.queryLimits(s.options.DataBodyBytes, dataTokens)
+	dataLimits.CachedQueries = cachedQueries
 	return &service{
-		node: node,
-		admin: gql.New(admin.NewExecutableSchema(admin.Config{Resolvers: adminRoot}), gql.Limits{
-			BodyBytes: s.options.AdminBodyBytes, Tokens: adminTokens, Fields: maxFields, RootFields: maxRootFields,
-		}),
-		data: gql.New(data.NewExecutableSchema(data.Config{Resolvers: dataRoot}), gql.Limits{
-			BodyBytes: s.options.DataBodyBytes, Tokens: dataTokens, Fields: maxFields, RootFields: maxRootFields,
-			CachedQueries: cachedQueries,
-		}),
+		node:  node,
+		admin: gql.New(admin.NewExecutableSchema(admin.Config{Resolvers: adminRoot}), adminLimits, gql.Watch{}),
+		data:  gql.New(data.NewExecutableSchema(data.Config{Resolvers: dataRoot}), dataLimits, gql.Watch{}),
+	}
+}
+
+func (s *Server) queryLimits(bodyBytes int64, tokens int) gql.Limits {
+	return gql.Limits{
+		BodyBytes: bodyBytes, Tokens: tokens, Fields: maxFields, RootFields: maxRootFields,
+		Depth: s.options.Limits.QueryDepth, Complexity: s.options.Limits.QueryComplexity,
+		NoIntrospection: s.options.Limits.NoIntrospection, Memory: s.memory,
 	}
 }
 
@@ -52,18 +58,18 @@ func (s *Server) newRoutes() http.Handler {
 
 	mux.Handle("/admin", s.guarded(browserOr(adminPage, s.access.tokenRequired(
 		byAddress(s.whenReady(func(v *service) http.Handler { return v.admin }))))))
-	mux.Handle("/graphql", sameOrigin(browserOr(dataPage,
-		s.whenReady(func(v *service) http.Handler { return v.data }))))
-	mux.Handle("/load", sameOrigin(only(http.MethodPost,
-		s.whenReady(func(v *service) http.Handler { return s.load(v.node) }))))
-	mux.Handle("/dump", sameOrigin(only(http.MethodGet,
-		s.whenReady(func(v *service) http.Handler { return s.dump(v.node) }))))
+	mux.Handle("/graphql", browserOr(dataPage,
+		s.whenReady(func(v *service) http.Handler { return v.data })))
+	mux.Handle("/load", only(http.MethodPost,
+		s.whenReady(func(v *service) http.Handler { return s.load(v.node) })))
+	mux.Handle("/dump", only(http.MethodGet,
+		s.whenReady(func(v *service) http.Handler { return s.dump(v.node) })))
 	mux.Handle("/health", only(http.MethodGet, http.HandlerFunc(s.health)))
 	mux.Handle("/state", only(http.MethodGet, s.whenReady(func(v *service) http.Handler { return s.state(v.node) })))
 	mux.Handle("/probe/graphql", only(http.MethodGet, http.HandlerFunc(s.probe)))
 	mux.Handle(graphiql.AssetsPath, graphiql.Assets())
 	mux.HandleFunc("/", s.root)
-	return slowClients(mux, clientTimeout)
+	return slowClients(s.perimeter(mux), s.options.Limits.ClientTimeout, s.options.Limits.BodyGrace)
 }
 
 // guarded lets only those through that may use /admin.
@@ -73,11 +79,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, err)
 			return
 		}
-		if err := s.access.checkHost(r); err != nil {
-			refuse(w, http.StatusForbidden, err)
-			return
-		}
-		sameOrigin(next).ServeHTTP(w, r)
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -4,15 +4,16 @@ package graph
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/golang/glog"
 
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/graph/budget"
 	"github.com/brockdb/brock/worker"
 )
 
@@ -23,11 +24,15 @@ type Options struct {
 	Address string // told by /health; "" means what Serve listens at
 
 	// Whitelist adds to the loopback addresses, which may always use /admin:
-	// IP addresses, ranges "from-to", CIDRs and host names.
+	// IP addresses, ranges "from:to" or "from-to", CIDRs and host names.
 	Whitelist []string
 	// AuthToken, where set, must stand in the header X-Dgraph-AuthToken of
 	// every request to /admin.
 	AuthToken string
+	// CORSOrigins are the origins of pages of other sites that may send requests.
+	CORSOrigins []string
+	TLS         TLSFiles
+	Limits      Limits
 
 	AdminBodyBytes int64 // of a request to /admin; 0 means 1 MiB
 	DataBodyBytes  int64 // of a request to /graphql; 0 means 64 MiB
@@ -38,6 +43,9 @@ type Options struct {
 type Server struct {
 	options Options
 	access  *access
+	certs   *certificates // nil without TLS
+	memory  *budget.Budget
+	conns   *connections
 	http    *http.Server
 	routes  http.Handler
 	ready   atomic.Pointer[service]
@@ -47,14 +55,8 @@ type Server struct {
 	batchRecords int // of /load; tests have small ones
 }
 
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute // of a connection between two requests
-	maxHeaderBytes    = 64 << 10
-)
-
-// New returns a server that does not serve yet. A malformed whitelist is an
-// error of kind Usage.
+// New returns a server that does not serve yet. A malformed whitelist or
+// origin, or a TLS file that cannot be used, is an error of kind Usage.
 func New(o Options) (*Server, error) {
 	if o.AdminBodyBytes == 0 {
 		o.AdminBodyBytes = 1 << 20
@@ -65,19 +67,27 @@ func New(o Options) (*Server, error) {
 	if o.LoadLineBytes == 0 {
 		o.LoadLineBytes = 32 << 20
 	}
-	access, err := newAccess(o.Whitelist, o.AuthToken)
+	o.Limits.setDefaults()
+	access, err := newAccess(o.Whitelist, o.CORSOrigins, o.AuthToken)
 	if err != nil {
 		return nil, err
 	}
 	o.AuthToken = "" // access keeps its hash
-	s := &Server{options: o, access: access, batchRecords: batchRecords}
+	s := &Server{options: o, access: access, batchRecords: batchRecords,
+		memory: budget.New(o.Limits.RequestsBytes), conns: newConnections(o.Limits.Connections)}
+	if o.TLS.on() {
+		if s.certs, err = newCertificates(o.TLS); err != nil {
+			return nil, err
+		}
+	}
 	s.routes = s.newRoutes()
 	s.http = &http.Server{
 		Handler:           s.routes,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: o.Limits.HeaderTimeout,
+		IdleTimeout:       o.Limits.IdleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          newErrorLog(),
+		ConnState:         s.conns.changed,
 	}
 	return s, nil
 }
@@ -95,6 +105,10 @@ func (s *Server) Serve(l net.Listener) error {
 		address = l.Addr().String()
 	}
 	s.address.Store(&address)
+	l = s.conns.limit(l)
+	if s.certs != nil {
+		l = tls.NewListener(l, s.certs.server())
+	}
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fault.Wrap(err, "serve HTTP at %s", address)
 	}

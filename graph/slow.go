@@ -1,25 +1,33 @@
 package graph
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
 )
 
-// A client that stops in the middle of a request must not hold what the request
-// holds, a snapshot for instance. There is no limit on how long a request may
-// take, only on how long a client may neither send nor take anything.
-const clientTimeout = 2 * time.Minute
+// leastBytesPerSecond is how fast the body of a GraphQL request must come once
+// its grace is over. One that drips holds its connection and its memory.
+const leastBytesPerSecond = 1 << 10
 
-// slowClients gives every read of a body and every write of an answer its time.
-func slowClients(next http.Handler, timeout time.Duration) http.Handler {
+// slowClients gives every read of a body and every write of an answer its time:
+// a client that stops in the middle of a request must not hold what the request
+// holds, a snapshot for instance. How long a request may take has no limit, but
+// for the bodies of GraphQL, which are short or come fast; a load may be fed by
+// a program that has something to say now and then.
+func slowClients(next http.Handler, timeout, grace time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
+			body := &patientBody{ReadCloser: r.Body, control: control, timeout: timeout}
+			if r.URL.Path != "/load" {
+				body.end = time.Now().Add(grace)
+			}
 			// A copy: net/http must find its own body in the request it made, or it
 			// resets the connection under an answer that comes before the body's end.
 			r = r.WithContext(r.Context())
-			r.Body = &patientBody{r.Body, control, timeout}
+			r.Body = body
 		}
 		// What net/http itself writes, before and after the handler, has its time too.
 		allow := func() { _ = control.SetWriteDeadline(time.Now().Add(timeout)) }
@@ -31,17 +39,27 @@ func slowClients(next http.Handler, timeout time.Duration) http.Handler {
 
 // patientBody moves the read deadline on before each read, and takes it away
 // when all is read: from then on net/http itself reads, to see whether the client
-// is there, and would take the deadline for its leaving. A connection that has no deadlines, such as a test's, is read without.
+// is there, and would take the deadline for its leaving. A connection that has no
+// deadlines, such as a test's, is read without.
 type patientBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	timeout time.Duration
+	end     time.Time // when all must be there; zero: whenever
 }
 
+// Read waits as long as it may. What is late is os.ErrDeadlineExceeded.
 func (b *patientBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
+	deadline := time.Now().Add(b.timeout)
+	if !b.end.IsZero() && b.end.Before(deadline) {
+		deadline = b.end
+	}
+	_ = b.control.SetReadDeadline(deadline)
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if !b.end.IsZero() {
+		b.end = b.end.Add(time.Duration(n) * time.Second / leastBytesPerSecond)
+	}
+	if errors.Is(err, io.EOF) {
 		_ = b.control.SetReadDeadline(time.Time{})
 	}
 	return n, err

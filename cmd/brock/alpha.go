@@ -25,14 +25,12 @@ type alphaOptions struct {
 	http          string
 	group         uint32
 	keys          keyFlags
-	whitelist     []string
-	authToken     string
+	access        accessFlags
 	pinMaxAge     time.Duration
 	blockCacheMB  uint32
 	backupWorkers uint32
 	queuedTasks   uint32
 	keptTasks     uint32
-	requestMB     uint32
 	drain         time.Duration
 	storage       storageFlags
 }
@@ -67,23 +65,19 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "`ADDR` to serve at; port 0 means a free one")
 	flags.Uint32Var(&o.group, "group", 1, "`NUMBER` of the group that the database is of")
 	o.keys.addWriting(cmd)
-	flags.StringSliceVar(&o.whitelist, "whitelist", nil,
-		"`ADDRS` that may use /admin besides loopback: IPs, ranges, CIDRs, host names, separated by commas")
-	flags.StringVar(&o.authToken, "auth_token", "",
-		"`TOKEN` that /admin asks for in the header X-Dgraph-AuthToken; better set in the environment than where ps shows it")
+	o.access.add(cmd)
 	flags.DurationVar(&o.pinMaxAge, "pin_max_age", 7*24*time.Hour,
 		"`AGE` of a series' newest backup at which its deletes are let go and the next one is full; negative: never")
 	flags.Uint32Var(&o.blockCacheMB, "block_cache_mb", 64, "`MB` of memory for blocks of the database")
 	flags.Uint32Var(&o.backupWorkers, "backup_workers", 0, "`N` parallel scanners of a backup; 0 means half the cores")
 	flags.Uint32Var(&o.queuedTasks, "queued_tasks", 100, "`N` tasks that may wait; more are refused")
 	flags.Uint32Var(&o.keptTasks, "kept_tasks", 1000, "`N` finished tasks to remember")
-	flags.Uint32Var(&o.requestMB, "request_mb", 64, "`MB` a request to /graphql may have")
 	flags.DurationVar(&o.drain, "drain", 20*time.Second, "`TIME` that requests under way are given when the alpha ends")
 	o.storage.add(cmd)
 	require(cmd, "postings")
 	completeDirs(cmd, "postings")
-	completeNothing(cmd, "http", "group", "whitelist", "auth_token", "pin_max_age", "block_cache_mb",
-		"backup_workers", "queued_tasks", "kept_tasks", "request_mb", "drain")
+	completeNothing(cmd, "http", "group", "pin_max_age", "block_cache_mb",
+		"backup_workers", "queued_tasks", "kept_tasks", "drain")
 }
 
 // check refuses zeros that the packages below would take for their default.
@@ -93,13 +87,13 @@ func (o *alphaOptions) check() error {
 		zero bool
 	}{
 		{"group", o.group == 0}, {"pin_max_age", o.pinMaxAge == 0}, {"block_cache_mb", o.blockCacheMB == 0},
-		{"queued_tasks", o.queuedTasks == 0}, {"kept_tasks", o.keptTasks == 0}, {"request_mb", o.requestMB == 0},
+		{"queued_tasks", o.queuedTasks == 0}, {"kept_tasks", o.keptTasks == 0},
 	} {
 		if number.zero {
 			return fault.New(fault.Usage, "use flag --"+number.flag, "it is 0")
 		}
 	}
-	return nil
+	return o.access.check()
 }
 
 const mebibyte = 1 << 20
@@ -121,9 +115,11 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	if err != nil {
 		return err
 	}
-	server, err := graph.New(graph.Options{
-		Version: versionText(), Whitelist: o.whitelist, AuthToken: o.authToken, DataBodyBytes: int64(o.requestMB) * mebibyte,
-	})
+	options, err := o.access.options()
+	if err != nil {
+		return err
+	}
+	server, err := graph.New(options)
 	if err != nil {
 		return err
 	}
@@ -154,7 +150,7 @@ func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *grap
 	node, err := worker.Open(ctx, options)
 	if err == nil {
 		server.Ready(node)
-		_, err = fmt.Fprintf(stdout, "brock alpha listens on http://%s\n", listener.Addr())
+		_, err = fmt.Fprintf(stdout, "brock alpha listens on %s://%s\n", o.access.scheme(), listener.Addr())
 	}
 	if err == nil {
 		logStart(node, o.dir, options.Keys.First())

@@ -5,6 +5,7 @@ package gql
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -15,9 +16,10 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/graph/budget"
 )
 
-// Limits bound what one request may ask for. All must be set.
+// Limits bound what one request may ask for. The first four must be set.
 type Limits struct {
 	BodyBytes  int64 // of the request
 	Tokens     int   // of the query: what parsing may cost
@@ -26,6 +28,18 @@ type Limits struct {
 	// CachedQueries is how many short queries are kept parsed; 0 keeps none,
 	// for an endpoint whose queries hold credentials.
 	CachedQueries int
+
+	// Depth is how far fields may be nested, fragments spread; 0 means without a
+	// limit.
+	Depth int
+	// Complexity is how many fields the answer may have, each list counted as
+	// ten; 0 means without a limit.
+	Complexity int
+	// NoIntrospection hides the schema.
+	NoIntrospection bool
+	// Memory is what the bodies of all requests may take together; nil means
+	// without a limit.
+	Memory *budget.Budget
 }
 
 // Endpoint serves one schema: POST of application/json and application/graphql,
@@ -36,11 +50,12 @@ type Endpoint struct {
 	schema *ast.Schema
 	exec   *executor.Executor
 	limits Limits
+	watch  Watch
 	parsed documents
 }
 
 // New returns an endpoint for a schema that gqlgen made executable.
-func New(es graphql.ExecutableSchema, limits Limits) *Endpoint {
+func New(es graphql.ExecutableSchema, limits Limits, watch Watch) *Endpoint {
 	exec := executor.New(es)
 	exec.SetErrorPresenter(present)
 	exec.SetRecoverFunc(recovered)
@@ -48,6 +63,7 @@ func New(es graphql.ExecutableSchema, limits Limits) *Endpoint {
 		schema: es.Schema(),
 		exec:   exec,
 		limits: limits,
+		watch:  watch,
 		parsed: documents{most: limits.CachedQueries},
 	}
 }
@@ -55,7 +71,9 @@ func New(es graphql.ExecutableSchema, limits Limits) *Endpoint {
 // ServeHTTP answers one request.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	req, refused := e.read(w, r)
+	memory := e.limits.Memory.Open()
+	defer memory.Close()
+	req, refused := e.read(w, r, memory)
 	if refused != nil {
 		if refused.allow != "" {
 			w.Header().Set("Allow", refused.allow)
@@ -74,7 +92,16 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			fault.New(fault.Usage, "run operation", "a GET request may only query").WithHint("send it with POST"))
 		return
 	}
-	write(w, http.StatusOK, e.run(ctx, op))
+	seen := e.seen(op)
+	if status, err := e.allowed(ctx, seen); err != nil {
+		list := presentAll(ctx, err)
+		e.ended(ctx, seen, list)
+		write(w, cmp.Or(status, http.StatusOK), &graphql.Response{Errors: list})
+		return
+	}
+	response := e.run(ctx, op)
+	e.ended(ctx, seen, response.Errors)
+	write(w, http.StatusOK, response)
 }
 
 // run executes an operation. A panic outside of the resolvers, which gqlgen

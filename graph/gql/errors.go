@@ -102,20 +102,23 @@ func withoutToken(text string) string {
 }
 
 // validationErrors drops the values from messages about values.
-func validationErrors(list gqlerror.List) error {
+func (e *Endpoint) validationErrors(list gqlerror.List) error {
 	const most = 20 // a long query can be wrong in many ways
 	if len(list) > most {
 		list = list[:most]
 	}
 	shown := make(gqlerror.List, len(list))
-	for i, e := range list {
-		text := e.Message
-		if strings.HasPrefix(e.Rule, "ValuesOfCorrectType") {
+	for i, found := range list {
+		text := found.Message
+		if strings.HasPrefix(found.Rule, "ValuesOfCorrectType") {
 			text = withoutValue(text)
+		}
+		if e.limits.NoIntrospection {
+			text = withoutGuess(text)
 		}
 		shown[i] = present(context.Background(),
 			fault.New(fault.Usage, opRun, "%s", strings.TrimSuffix(text, ".")))
-		shown[i].Locations = e.Locations
+		shown[i].Locations = found.Locations
 	}
 	return shown
 }

@@ -28,7 +28,7 @@ func (n node) View() (*store.View, error)                                { retur
 var limits = gql.Limits{BodyBytes: 1 << 20, Tokens: 10_000, Fields: 100, RootFields: 10, CachedQueries: 3}
 
 func endpoint(propose func(*store.Batch) (uint64, error)) *gql.Endpoint {
-	return gql.New(data.NewExecutableSchema(data.Config{Resolvers: &data.Resolver{Node: node{propose}}}), limits)
+	return gql.New(data.NewExecutableSchema(data.Config{Resolvers: &data.Resolver{Node: node{propose}}}), limits, gql.Watch{})
 }
 
 func accept(*store.Batch) (uint64, error) { return 7, nil }

@@ -51,8 +51,15 @@ func (e *Endpoint) operation(req *request) (*graphql.OperationContext, error) {
 	if op.Operation == ast.Mutation {
 		root = e.schema.Mutation
 	}
-	if n := len(graphql.CollectFields(opCtx, op.SelectionSet, []string{root.Name})); n > e.limits.RootFields {
+	fields := graphql.CollectFields(opCtx, op.SelectionSet, []string{root.Name})
+	if n := len(fields); n > e.limits.RootFields {
 		return nil, fault.New(fault.Usage, opRun, "it asks for %d things at once; the limit is %d", n, e.limits.RootFields)
+	}
+	for _, f := range fields {
+		if e.limits.NoIntrospection && introspects(f.Name) {
+			return nil, fault.New(fault.Denied, opRun, "this alpha does not tell its schema").
+				WithHint("start it with --introspection")
+		}
 	}
 	return opCtx, nil
 }
@@ -82,7 +89,10 @@ func (e *Endpoint) document(query string) (*ast.QueryDocument, error) {
 	list := validator.ValidateWithRules(e.schema, doc, nil)
 	restore()
 	if len(list) > 0 {
-		return nil, validationErrors(list)
+		return nil, e.validationErrors(list)
+	}
+	if err := e.checkCost(doc); err != nil {
+		return nil, err
 	}
 	if !hasLiterals(doc) {
 		e.parsed.put(query, doc)

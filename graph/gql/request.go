@@ -2,12 +2,13 @@ package gql
 
 import (
 	"errors"
-	"io"
 	"mime"
 	"net/http"
+	"os"
 	"unicode/utf8"
 
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/graph/budget"
 	"github.com/brockdb/brock/graph/jsontext"
 )
 
@@ -32,7 +33,7 @@ func refuse(status int, hint, cause string, args ...any) *refusal {
 }
 
 // read takes the request out of HTTP. No error repeats any of it.
-func (e *Endpoint) read(w http.ResponseWriter, r *http.Request) (*request, *refusal) {
+func (e *Endpoint) read(w http.ResponseWriter, r *http.Request, memory *budget.Share) (*request, *refusal) {
 	switch r.Method {
 	case http.MethodGet:
 		return readURL(r)
@@ -47,14 +48,10 @@ func (e *Endpoint) read(w http.ResponseWriter, r *http.Request) (*request, *refu
 	if err != nil || mediaType != "application/json" && mediaType != "application/graphql" {
 		return nil, refuse(http.StatusUnsupportedMediaType, hint, "its content type is not one of GraphQL")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.limits.BodyBytes))
-	var tooLarge *http.MaxBytesError
+	body, refused := e.readBody(w, r, memory)
 	switch {
-	case errors.As(err, &tooLarge):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "send fewer records at a time, or use /load",
-			"it has more than %d bytes, which is the limit", tooLarge.Limit)
-	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "send it again", "its body broke off")
+	case refused != nil:
+		return nil, refused
 	case !utf8.Valid(body):
 		return nil, refuse(http.StatusBadRequest, hint, "it is not valid UTF-8")
 	}
@@ -66,6 +63,33 @@ func (e *Endpoint) read(w http.ResponseWriter, r *http.Request) (*request, *refu
 		return nil, refuse(http.StatusBadRequest, hint, "%w", err)
 	}
 	return req, nil
+}
+
+// readBody reads no more than the limit, and that no slower than the server
+// allows.
+func (e *Endpoint) readBody(w http.ResponseWriter, r *http.Request, memory *budget.Share) ([]byte, *refusal) {
+	const less = "send fewer records at a time, or use /load"
+	most := e.limits.BodyBytes
+	if r.ContentLength > most { // before any of it is read
+		w.Header().Set("Connection", "close")
+		return nil, refuse(http.StatusRequestEntityTooLarge, less, "it has more than %d bytes, which is the limit", most)
+	}
+	body, err := memory.ReadAll(http.MaxBytesReader(w, r.Body, most), r.ContentLength)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case err == nil:
+		return body, nil
+	case errors.As(err, &tooLarge):
+		return nil, refuse(http.StatusRequestEntityTooLarge, less, "it has more than %d bytes, which is the limit", tooLarge.Limit)
+	case errors.Is(err, budget.ErrSpent):
+		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Connection", "close")
+		return nil, &refusal{status: http.StatusServiceUnavailable, err: err}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		return nil, refuse(http.StatusRequestTimeout, "send it again, faster", "its body came too slowly")
+	}
+	return nil, refuse(http.StatusBadRequest, "send it again", "its body broke off")
 }
 
 // readURL reads a query from ?query=&operationName=&variables=.
