@@ -96,7 +96,9 @@ func TestSlowBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "POST /admin HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n", address)
+	if _, err := fmt.Fprintf(conn, "POST /admin HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n", address); err != nil {
+		t.Fatal(err)
+	}
 	stop := make(chan struct{})
 	dripped := make(chan struct{})
 	go func() {
@@ -135,7 +137,9 @@ func TestRequestsTakeBoundedMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 10000000\r\n\r\n", address)
+		if _, err := fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 10000000\r\n\r\n", address); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := conn.Write(bytes.Repeat([]byte{' '}, 300_000)); err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +175,9 @@ func TestRequestsTakeBoundedMemory(t *testing.T) {
 		res.Body.Close()
 	}
 	for _, conn := range stalled {
-		conn.Close()
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	eventually(t, "the memory is given back", func() bool { return server.memory.Free() == before })
 	if status := post(); status != 200 {
