@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +66,7 @@ func (b *Backup) checkStored(ctx context.Context, m *manifest.Manifest) error {
 	if err != nil {
 		return fault.Wrap(err, "check what was stored of backup %s", m.Path)
 	}
+	objects = slices.DeleteFunc(objects, func(name string) bool { return notePattern.MatchString(path.Base(name)) })
 	want := m.Parts + len(m.Groups) + 1 // part lists and manifest
 	if len(objects) == want {
 		return nil
@@ -84,7 +86,7 @@ func eachFolder(ctx context.Context, d destination.Destination, visit func(folde
 }
 
 // objectPattern is what backups put into their folders.
-var objectPattern = regexp.MustCompile(`^(manifest\.json|r[0-9]+-g[0-9]+(\.[0-9]+)?\.(backup|parts))$`)
+var objectPattern = regexp.MustCompile(`^(manifest\.json|resume\.[0-9]{4,9}|r[0-9]+-g[0-9]+(\.[0-9]+)?\.(backup|parts))$`)
 
 // ownObjects returns the objects in a folder that a backup makes, the manifest
 // first.

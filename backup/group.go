@@ -37,6 +37,14 @@ type GroupRequest struct {
 	PartBytes   int64
 	Workers     int
 	Progress    *Progress
+
+	// Kept are parts of this backup that are stored already, by key; new ones
+	// are numbered from FirstPart on, 0 meaning 1.
+	Kept      []archive.Part
+	FirstPart int
+	// Finished, when set, is told about each stored part, from many goroutines.
+	// Its error ends the group.
+	Finished func(ctx context.Context, p archive.Part) error
 }
 
 // RunGroup stores the parts and the part list of one group and returns what the
@@ -62,10 +70,15 @@ func RunGroup(ctx context.Context, q GroupRequest) (*manifest.Group, error) {
 	if q.Since == 0 {
 		q.Progress.Expect(rawBytes)
 	}
+	ranges = without(ranges, q.Kept)
 	q.Progress.Enter(PhaseScan)
+	for i := range q.Kept {
+		q.Progress.Add(q.Kept[i].Records, q.Kept[i].RawBytes, 0)
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	run := &groupRun{GroupRequest: q, layout: layout, queue: make(chan keyRange, len(ranges)),
-		group: group, commits: make(chan struct{}, q.Workers)}
+		group: group, commits: make(chan struct{}, q.Workers), parts: slices.Clone(q.Kept)}
+	run.opened.Store(int64(max(q.FirstPart, 1) - 1))
 	for _, r := range ranges {
 		run.queue <- r
 	}
@@ -202,9 +215,12 @@ func (w *rangeWriter) finish() error {
 			return errors.Join(fault.Wrap(err, "store part %s", part.Name), object.Abort())
 		}
 		g.mu.Lock()
-		defer g.mu.Unlock()
 		g.parts = append(g.parts, part)
-		return nil
+		g.mu.Unlock()
+		if g.Finished == nil {
+			return nil
+		}
+		return g.Finished(ctx, part)
 	})
 	return nil
 }

@@ -10,6 +10,29 @@ type Progress struct {
 	raw     atomic.Int64
 	stored  atomic.Int64
 	total   atomic.Int64 // expected raw bytes; an estimate
+	resumed atomic.Pointer[Resumed]
+}
+
+// Resumed says what became of a backup that was cut off before.
+type Resumed struct {
+	Parts       int    `json:"parts"`            // that were kept and not sent again
+	StoredBytes int64  `json:"stored_bytes"`     // of them
+	Afresh      string `json:"afresh,omitempty"` // why it began anew
+}
+
+// Resume records what was saved, or why nothing could be.
+func (p *Progress) Resume(r Resumed) {
+	if p != nil {
+		p.resumed.Store(&r)
+	}
+}
+
+// Resumed returns what Resume recorded, the zero Resumed for nothing.
+func (p *Progress) Resumed() Resumed {
+	if p == nil || p.resumed.Load() == nil {
+		return Resumed{}
+	}
+	return *p.resumed.Load()
 }
 
 // ProgressView is a moment of a Progress.
@@ -66,6 +89,7 @@ func (p *Progress) View() ProgressView {
 // The phases of a backup, in order.
 const (
 	PhaseLock     = "lock"     // taking the lease, reading manifests
+	PhaseResume   = "resume"   // verifying what an attempt that was cut off has stored
 	PhaseSnapshot = "snapshot" // opening the one read transaction
 	PhaseScan     = "scan"     // reading, compressing, encrypting, storing parts
 	PhaseCommit   = "commit"   // part lists and manifest

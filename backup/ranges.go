@@ -6,6 +6,8 @@ import (
 	"reflect"
 
 	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/brockdb/brock/backup/archive"
 )
 
 // keyRange is [left, right); nil means unbounded.
@@ -65,4 +67,29 @@ func contiguous(cuts [][]byte) []keyRange {
 		}
 	}
 	return append(ranges, keyRange{left, nil})
+}
+
+// without returns what of the ranges is not covered by parts that are stored,
+// both by key. A part holds every record from its first key to its last.
+func without(ranges []keyRange, kept []archive.Part) []keyRange {
+	var left []keyRange
+	for _, r := range ranges {
+		for len(kept) > 0 && !(len(r.right) > 0 && bytes.Compare(kept[0].FirstKey, r.right) >= 0) {
+			p := &kept[0]
+			if bytes.Compare(p.FirstKey, r.left) > 0 {
+				left = append(left, keyRange{r.left, p.FirstKey})
+			}
+			if after := append(bytes.Clone(p.LastKey), 0); bytes.Compare(after, r.left) > 0 {
+				r.left = after
+			}
+			if len(r.right) > 0 && bytes.Compare(r.left, r.right) >= 0 {
+				break // it may cover some of the next range too
+			}
+			kept = kept[1:]
+		}
+		if len(r.right) == 0 || bytes.Compare(r.left, r.right) < 0 {
+			left = append(left, r)
+		}
+	}
+	return left
 }

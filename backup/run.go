@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"path"
 	"runtime"
 	"time"
 
@@ -36,6 +35,11 @@ type Backup struct {
 	Workers    int    // parallel scanners; 0 means half the cores, at least one
 	Owner      string // who holds the lease meanwhile, for messages
 
+	// NoteInterval is how often at most the backup notes at the destination what
+	// is finished, so that it can go on there when it is cut off. 0 means
+	// DefaultNoteInterval, negative never. It counts for a Resumer only.
+	NoteInterval time.Duration
+
 	Progress *Progress // may be nil
 	Now      func() time.Time
 }
@@ -59,6 +63,9 @@ func (b *Backup) defaults() (*Backup, error) {
 	const minChunk, maxChunk = 4 << 10, 512 << 20
 	if c.ChunkBytes < minChunk || c.ChunkBytes > maxChunk {
 		return nil, fault.New(fault.Usage, "back up", "ChunkBytes is %d; it must be from %d to %d", c.ChunkBytes, minChunk, maxChunk)
+	}
+	if c.PartBytes < 0 {
+		return nil, fault.New(fault.Usage, "back up", "PartBytes is %d", c.PartBytes)
 	}
 	if c.Workers == 0 {
 		c.Workers = max(1, runtime.GOMAXPROCS(0)/2)
@@ -125,6 +132,7 @@ func (b *Backup) Run(ctx context.Context) (*manifest.Manifest, error) {
 func (b *Backup) leased(ctx context.Context, lease *destination.Lease) (*manifest.Manifest, error) {
 	ctx, stop := withLease(ctx, lease)
 	defer stop()
+	resumer, held := b.held() // before plan, which may find that it is committed
 	listing, err := List(ctx, b.Destination)
 	if err != nil {
 		return nil, err
@@ -133,27 +141,25 @@ func (b *Backup) leased(ctx context.Context, lease *destination.Lease) (*manifes
 	if err != nil {
 		return nil, err
 	}
-	if err := removeUnfinished(ctx, b.Destination, listing.Unfinished); err != nil {
+	old, err := b.resume(ctx, listing, p, resumer, held)
+	if err != nil {
 		return nil, cause(ctx, err)
 	}
-	m := b.begin(p)
-	b.Progress.Enter(PhaseSnapshot)
-	snap, err := b.Source.Begin(ctx)
+	run, err := b.open(ctx, lease, listing, p, old)
 	if err != nil {
-		return nil, fault.Wrap(cause(ctx, err), "open a snapshot of the database")
+		return nil, err
 	}
-	defer snap.Close()
-	stored, err := b.write(ctx, lease, snap, listing, p, m)
+	defer run.snap.Close()
+	stored, err := run.write(ctx)
 	if err != nil {
-		cleanup, cancel := detached(ctx)
-		defer cancel()
-		return nil, errors.Join(cause(ctx, err), removeDebris(cleanup, b.Destination, m.Path))
+		return nil, run.giveUp(ctx, cause(ctx, err))
 	}
-	head := b.head(m, manifest.Digest(stored))
-	if err := b.Source.Committed(ctx, head); err != nil {
+	m := run.manifest
+	noteErr := run.notes.remove(ctx)
+	if err := b.Source.Committed(ctx, b.head(m, manifest.Digest(stored))); err != nil {
 		return m, fault.Wrap(err, "record in the database that backup %s is stored", m.Path)
 	}
-	return m, nil
+	return m, noteErr
 }
 
 // withLease cancels the context when the lease is lost.
@@ -200,45 +206,6 @@ func (b *Backup) begin(p *plan) *manifest.Manifest {
 		m.BackupID, m.BackupNum = parent.BackupID, parent.BackupNum+1
 	}
 	return m
-}
-
-// write stores parts, part list and manifest, and returns the manifest's bytes.
-func (b *Backup) write(ctx context.Context, lease *destination.Lease, snap *Snapshot, l *Listing, p *plan, m *manifest.Manifest) ([]byte, error) {
-	if snap.ReadTs <= p.since() {
-		return nil, fault.New(fault.Usage, "back up", "the snapshot's version %d is not above %d, where the backup before ends", snap.ReadTs, p.since()).
-			WithHint("commit something, or move the snapshot's timestamp on, before the next backup")
-	}
-	m.ReadTs, m.MaxUID = snap.ReadTs, snap.MaxUID
-	group, err := RunGroup(ctx, GroupRequest{
-		Group: b.Group, BackupID: m.BackupID, Folder: m.Path, Snapshot: snap, Since: m.Since,
-		AllVersions: b.AllVersions, Destination: b.Destination, Key: b.Key, Level: b.Level,
-		ChunkBytes: b.ChunkBytes, PartBytes: b.PartBytes, Workers: b.Workers, Progress: b.Progress,
-	})
-	if err != nil {
-		return nil, err
-	}
-	m.Groups = map[uint32]*manifest.Group{b.Group: group}
-	m.Totals = group.Totals
-	m.FinishedAt = b.Now().UTC().Truncate(time.Millisecond)
-	data, err := m.Encode(b.Key)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.Source.Prepare(ctx, snap, b.head(m, manifest.Digest(data))); err != nil {
-		return nil, fault.Wrap(err, "keep deletes visible for the next backup")
-	}
-	if err := lease.Check(ctx); err != nil {
-		e := &fault.Error{Kind: fault.KindOf(err), Op: "add backup " + m.Path + " to " + b.Destination.String(), Err: err}
-		return nil, e.WithHint("run the backup again when the other writer is done")
-	}
-	if err := b.checkUnchanged(ctx, l, p, m.Path); err != nil {
-		return nil, err
-	}
-	name := path.Join(m.Path, manifest.FileName)
-	if err := storeObject(ctx, b.Destination, name, data); err != nil {
-		return nil, fault.Wrap(err, "store manifest %s", name)
-	}
-	return data, b.checkStored(ctx, m)
 }
 
 func (b *Backup) head(m *manifest.Manifest, digest string) Head {

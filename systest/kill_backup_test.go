@@ -127,13 +127,21 @@ type history struct {
 	order       []string         // folders
 }
 
-// see takes down the backups that are new: they hold what the model holds now.
+// see takes down the backups that are new: they hold what the model holds now, or
+// held when they were cut off before they went on.
 func (h *history) see(t *testing.T) {
 	t.Helper()
 	for _, m := range list(t, h.destination) {
 		if h.points[m.Path] == nil {
 			h.points[m.Path] = h.model.clone()
+		}
+		if !slices.Contains(h.order, m.Path) {
 			h.order = append(h.order, m.Path)
+		}
+	}
+	for _, left := range unfinished(t, h.destination) {
+		if folder := filepath.Base(left); h.points[folder] == nil {
+			h.points[folder] = h.model.clone()
 		}
 	}
 }

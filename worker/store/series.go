@@ -18,6 +18,7 @@ type seriesState struct {
 	Destination string     `json:"destination"`
 	Committed   *headState `json:"committed,omitempty"`
 	Pending     *headState `json:"pending,omitempty"`
+	Held        *heldState `json:"held,omitempty"` // a backup that is being made, or was cut off
 	// Dropped says why a head of the series is pinned no more.
 	Dropped string `json:"dropped,omitempty"`
 }
@@ -33,12 +34,16 @@ func (h *headState) is(head backup.Head) bool {
 	return h != nil && h.Digest == head.Digest && h.ReadTs == head.ReadTs && h.BackupNum == head.BackupNum
 }
 
-// pin returns the ts after which deletes must stay visible.
+// pin returns the ts after which deletes must stay visible, and at which all
+// must stay readable while a backup is held.
 func (s *seriesState) pin() (ts uint64, ok bool) {
 	for _, head := range []*headState{s.Committed, s.Pending} {
 		if head != nil && (!ok || head.ReadTs < ts) {
 			ts, ok = head.ReadTs, true
 		}
+	}
+	if s.Held != nil && (!ok || s.Held.ReadTs < ts) {
+		ts, ok = s.Held.ReadTs, true
 	}
 	return ts, ok
 }
@@ -112,6 +117,9 @@ func (t *tracker) prepareHead(head backup.Head, now time.Time) ([]write, func(),
 		}
 		state.Committed = old.Committed
 	}
+	if old != nil && old.Held != nil && old.Held.ReadTs == head.ReadTs {
+		state.Held = old.Held // it may still be cut off before its manifest
+	}
 	return t.seriesChange([]*seriesState{state}, nil)
 }
 
@@ -177,7 +185,8 @@ func (t *tracker) expired(now time.Time) []*seriesState {
 	tooOld := func(h *headState) bool { return h != nil && now.Sub(h.At) >= t.pinMaxAge }
 	var states []*seriesState
 	for _, s := range t.series {
-		if !tooOld(s.Committed) && !tooOld(s.Pending) {
+		heldTooLong := s.Held != nil && now.Sub(s.Held.At) >= t.pinMaxAge
+		if !tooOld(s.Committed) && !tooOld(s.Pending) && !heldTooLong {
 			continue
 		}
 		next := *s
@@ -186,6 +195,9 @@ func (t *tracker) expired(now time.Time) []*seriesState {
 		}
 		if tooOld(s.Pending) {
 			next.Pending = nil
+		}
+		if heldTooLong {
+			next.Held = nil
 		}
 		next.Dropped = fmt.Sprintf("its delete pin was dropped after %s", ageText(t.pinMaxAge))
 		states = append(states, &next)

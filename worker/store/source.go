@@ -166,6 +166,9 @@ func (s *Store) Pins() []Pin {
 				pin.ReadTs, pin.Since, pin.Dropped = head.ReadTs, head.At, ""
 			}
 		}
+		if h := state.Held; h != nil && (pin.ReadTs == 0 || h.ReadTs < pin.ReadTs) {
+			pin.ReadTs, pin.Since, pin.Dropped = h.ReadTs, h.At, ""
+		}
 		pins = append(pins, pin)
 	}
 	slices.SortFunc(pins, func(a, b Pin) int {

@@ -91,14 +91,15 @@ func (t *tracker) release(e *list.Element, backup bool) {
 	t.released()
 }
 
-// oldest returns the ts of the oldest open snapshot.
+// oldest returns the ts of the oldest snapshot that is open or held.
 func (t *tracker) oldest() (ts uint64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	ts, ok = t.oldestHeld()
 	if front := t.open.Front(); front != nil {
-		return front.Value.(*snapshot).ts, true
+		return min(ts, front.Value.(*snapshot).ts), true
 	}
-	return 0, false
+	return ts, ok
 }
 
 // last returns the newest acknowledged commit ts.
