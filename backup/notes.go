@@ -234,12 +234,16 @@ func (n *noter) write(ctx context.Context, parts []archive.Part, number int) err
 	return fault.Wrap(storeObject(ctx, n.dest, name, data), "note the parts that are finished in %s", name)
 }
 
-// remove removes the notes of a backup that is stored.
-func (n *noter) remove(ctx context.Context) error {
-	if n == nil || !n.noted {
+// end removes the notes of a backup that is stored. Until they are gone the
+// snapshot stays held, so that the next backup knows of them.
+func (n *noter) end(ctx context.Context) error {
+	if n == nil || !n.holds {
 		return nil
 	}
-	return removeNotes(ctx, n.dest, n.held.Folder)
+	if err := removeNotes(ctx, n.dest, n.held.Folder); err != nil {
+		return err
+	}
+	return n.release(ctx)
 }
 
 // keeps reports whether the backup can go on later although it failed: it was

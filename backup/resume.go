@@ -38,8 +38,7 @@ type Resumer interface {
 	// not all of it can be read any more.
 	Reopen(ctx context.Context, h Held) (snap *Snapshot, reason string, err error)
 
-	// Release lets go what is held for a destination. Source.Committed of a
-	// backup there does it too.
+	// Release lets go what is held for a destination.
 	Release(ctx context.Context, destination string) error
 }
 
@@ -123,7 +122,10 @@ func (b *Backup) resume(ctx context.Context, l *Listing, p *plan, r Resumer, hel
 	}
 	if stored := storedBackup(l, held.Folder); stored {
 		// It was cut off between its manifest and the end.
-		return nil, removeNotes(ctx, b.Destination, held.Folder)
+		if err := removeNotes(ctx, b.Destination, held.Folder); err != nil {
+			return nil, err
+		}
+		return nil, fault.Wrap(r.Release(ctx, held.Destination), "let the snapshot of backup %s go", held.Folder)
 	}
 	reason := b.unfit(held, l, p)
 	var snap *Snapshot

@@ -155,11 +155,10 @@ func (b *Backup) leased(ctx context.Context, lease *destination.Lease) (*manifes
 		return nil, run.giveUp(ctx, cause(ctx, err))
 	}
 	m := run.manifest
-	noteErr := run.notes.remove(ctx)
 	if err := b.Source.Committed(ctx, b.head(m, manifest.Digest(stored))); err != nil {
 		return m, fault.Wrap(err, "record in the database that backup %s is stored", m.Path)
 	}
-	return m, noteErr
+	return m, run.notes.end(ctx)
 }
 
 // withLease cancels the context when the lease is lost.

@@ -38,6 +38,10 @@ type BackupResult struct {
 	Path      string `json:"path"`
 	Type      string `json:"type"`
 	ReadTs    uint64 `json:"read_ts"`
+
+	// Resumed is what was saved of a backup that had been cut off, or why
+	// nothing was; absent when there was none.
+	Resumed *backup.Resumed `json:"resumed,omitempty"`
 }
 
 // checkTimeout bounds what is looked at before a backup is queued: a mounted
@@ -67,9 +71,11 @@ func (n *Node) SubmitBackup(ctx context.Context, q BackupRequest) (taskID string
 		if err != nil {
 			return nil, err
 		}
-		return BackupResult{
-			BackupID: m.BackupID, BackupNum: m.BackupNum, Path: m.Path, Type: m.Type, ReadTs: m.ReadTs,
-		}, nil
+		made := BackupResult{BackupID: m.BackupID, BackupNum: m.BackupNum, Path: m.Path, Type: m.Type, ReadTs: m.ReadTs}
+		if resumed := p.Resumed(); resumed != (backup.Resumed{}) {
+			made.Resumed = &resumed
+		}
+		return made, nil
 	})
 }
 

@@ -48,9 +48,14 @@ func (s *seriesState) pin() (ts uint64, ok bool) {
 	return ts, ok
 }
 
-// promoted returns s with the pending head committed.
+// promoted returns s with the pending head committed. What is held of it stays
+// until its notes are gone.
 func (s *seriesState) promoted(destination string) *seriesState {
-	return &seriesState{BackupID: s.BackupID, Destination: destination, Committed: s.Pending}
+	next := &seriesState{BackupID: s.BackupID, Destination: destination, Committed: s.Pending}
+	if s.Held != nil && s.Held.ReadTs == s.Pending.ReadTs {
+		next.Held = s.Held
+	}
+	return next
 }
 
 func encodeSeries(s *seriesState) (write, error) {
