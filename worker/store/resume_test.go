@@ -145,7 +145,7 @@ func (c *cutOff) healed() {
 func (c *cutOff) check(what string, m *manifest.Manifest, want map[string]string) {
 	c.t.Helper()
 	dir := c.t.TempDir()
-	r := &restore.Restore{Source: c.faulty, BackupID: m.BackupID, BackupNum: m.BackupNum, Key: c.key, Dir: dir, Workers: 2}
+	r := &restore.Restore{Source: c.faulty, BackupID: m.BackupID, BackupNum: m.BackupNum, Keys: ee.NewKeyRing(c.key), Dir: dir, Workers: 2}
 	if _, err := r.Run(context.Background()); err != nil {
 		c.t.Fatalf("%s: %v", what, err)
 	}
