@@ -74,7 +74,7 @@ func contiguous(cuts [][]byte) []keyRange {
 func without(ranges []keyRange, kept []archive.Part) []keyRange {
 	var left []keyRange
 	for _, r := range ranges {
-		for len(kept) > 0 && !(len(r.right) > 0 && bytes.Compare(kept[0].FirstKey, r.right) >= 0) {
+		for len(kept) > 0 && (len(r.right) == 0 || bytes.Compare(kept[0].FirstKey, r.right) < 0) {
 			p := &kept[0]
 			if bytes.Compare(p.FirstKey, r.left) > 0 {
 				left = append(left, keyRange{r.left, p.FirstKey})
