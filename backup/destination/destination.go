@@ -88,6 +88,13 @@ type Debris interface {
 	RemoveDebris(ctx context.Context, dir string) error
 }
 
+// HasDebris reports whether dead writers leave something at d. Decorators have
+// the method whether or not the backend inside does.
+func HasDebris(d Destination) bool {
+	_, ok := Unwrap(d).(Debris)
+	return ok
+}
+
 // RemoveDebris calls d's RemoveDebris, and does nothing when d has none.
 func RemoveDebris(ctx context.Context, d Destination, dir string) error {
 	if debris, ok := d.(Debris); ok {

@@ -23,6 +23,7 @@ func Open(ctx context.Context, uri string, o Options) (Destination, error) {
 	if o, err = o.defaults(); err != nil {
 		return nil, err
 	}
+	o.scheme = l.Scheme
 	d, err := openBackend(ctx, l, o)
 	if err != nil {
 		return nil, err

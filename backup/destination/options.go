@@ -22,14 +22,23 @@ type Options struct {
 	UploadConcurrency int
 	PartBytes         int64
 
-	// MaxBandwidth is the most bytes per second, in each direction; 0 means no limit.
+	// MaxBandwidth is the most bytes per second, in each direction; 0 means no
+	// limit. Bandwidth, when it is set, takes its place: destinations that are
+	// given the same one share it.
 	MaxBandwidth int64
+	Bandwidth    *Bandwidth `json:"-"`
 
 	// RequestTimeout is how long an object store may take to answer a request
 	// once it has been sent; 0 means two minutes. StallTimeout is how long a
 	// connection may move no byte of an object; 0 means 30 s.
 	RequestTimeout time.Duration
 	StallTimeout   time.Duration
+
+	// Retry says how often a request is made again that failed for a passing reason.
+	Retry Retry
+
+	// Observer is told what is done at the destination; nil means nobody is.
+	Observer Observer `json:"-"`
 
 	// Retention locks every new object of a backup for that long against removal
 	// and overwriting, where the bucket supports it; 0 means not at all.
@@ -39,6 +48,8 @@ type Options struct {
 	// Warn is told what works and should not stay so, such as credentials that
 	// are sent without encryption. nil means nobody is.
 	Warn func(message string) `json:"-"`
+
+	scheme Scheme // of what is opened
 }
 
 // RetentionMode says who may shorten a retention.
@@ -81,6 +92,13 @@ func (o Options) defaults() (Options, error) {
 	}
 	if o.Warn == nil {
 		o.Warn = func(string) {}
+	}
+	if o.Bandwidth == nil && o.MaxBandwidth > 0 {
+		shared, err := NewBandwidth(o.MaxBandwidth)
+		if err != nil {
+			return o, err
+		}
+		o.Bandwidth = shared
 	}
 	return o, o.check()
 }

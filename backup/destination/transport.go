@@ -56,6 +56,3 @@ func trusted(file string) (*x509.CertPool, error) {
 	}
 	return roots, nil
 }
-
-// decorateTransport puts around the connection what has to see every request.
-func decorateTransport(t http.RoundTripper, _ Options) http.RoundTripper { return t }

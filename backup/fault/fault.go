@@ -27,10 +27,13 @@ const (
 	Locked                 // somebody else holds the lease or the directory
 	Mixed                  // does not fit the series: encryption, key or database differ
 	Canceled               // stopped on request
+	// Unavailable: the storage does not answer, or says that it is too busy.
+	// The same again may succeed.
+	Unavailable
 )
 
 var kindNames = [...]string{"other", "usage", "not found", "exists", "denied", "no space", "corrupt",
-	"wrong key", "key missing", "locked", "mixed", "canceled"}
+	"wrong key", "key missing", "locked", "mixed", "canceled", "unavailable"}
 
 // String returns the kind's name in lower case.
 func (k Kind) String() string {

@@ -291,7 +291,7 @@ func testDebris(t *testing.T, d destination.Destination) {
 			t.Fatal(err)
 		}
 	}
-	if _, ok := d.(destination.Debris); ok {
+	if destination.HasDebris(d) {
 		wantObjects(t, d, "backup/kept", "top")
 		// Their bytes are gone, so these writers must not succeed.
 		for _, w := range []destination.Writer{left, deep, other} {
