@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/graph/login"
 )
 
 // access decides who may use what: by the address the connection comes from,
@@ -20,8 +21,9 @@ import (
 type access struct {
 	token   *[sha256.Size]byte // of the token; nil when none is asked for
 	from    []addrRange
-	hosts   []string // lower case
-	origins []string // of pages that may send requests, lower case
+	hosts   []string       // lower case
+	origins []string       // of pages that may send requests, lower case
+	guesses *login.Limiter // of the token, by address
 
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	now     func() time.Time
@@ -44,7 +46,8 @@ const (
 )
 
 func newAccess(whitelist, origins []string, token string) (*access, error) {
-	a := &access{now: time.Now, resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
+	const freeGuesses, longestWait, addresses = 10, 30 * time.Second, 10_000
+	a := &access{now: time.Now, guesses: login.NewLimiter(freeGuesses, longestWait, addresses, nil), resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
 		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	}}
 	if token != "" {

@@ -23,12 +23,12 @@ func (s *Server) perimeter(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, name := range singleHeaders {
 			if len(r.Header.Values(name)) > 1 {
-				refuse(w, http.StatusBadRequest, fault.New(fault.Usage, opUse(r), "the header %s stands twice", name))
+				s.deny(w, r, http.StatusBadRequest, fault.New(fault.Usage, opUse(r), "the header %s stands twice", name))
 				return
 			}
 		}
 		if err := s.access.checkHost(r); err != nil {
-			refuse(w, http.StatusForbidden, err)
+			s.deny(w, r, http.StatusForbidden, err)
 			return
 		}
 		if len(s.access.origins) > 0 {
@@ -40,7 +40,7 @@ func (s *Server) perimeter(next http.Handler) http.Handler {
 				return
 			}
 		case !fromSameOrigin(r):
-			refuse(w, http.StatusForbidden, fault.New(fault.Denied, opUse(r), "the request comes from a page of another site").
+			s.deny(w, r, http.StatusForbidden, fault.New(fault.Denied, opUse(r), "the request comes from a page of another site").
 				WithHint("start the alpha with --cors_origin, if that site may do so"))
 			return
 		}

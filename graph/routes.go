@@ -32,14 +32,17 @@ const (
 
 func (s *Server) newService(node *worker.Node) *service {
 	adminRoot := &admin.Resolver{Node: node, States: func() []*admin.NodeState { return s.states(node) }}
+	if s.options.Users != nil {
+		adminRoot.Users = s.options.Users
+	}
 	dataRoot := &data.Resolver{Node: node}
 	adminLimits := s.queryLimits(s.options.AdminBodyBytes, adminTokens)
 	dataLimits := s.queryLimits(s.options.DataBodyBytes, dataTokens)
 	dataLimits.CachedQueries = cachedQueries
 	return &service{
 		node:  node,
-		admin: gql.New(admin.NewExecutableSchema(admin.Config{Resolvers: adminRoot}), adminLimits, gql.Watch{}),
-		data:  gql.New(data.NewExecutableSchema(data.Config{Resolvers: dataRoot}), dataLimits, gql.Watch{}),
+		admin: gql.New(admin.NewExecutableSchema(admin.Config{Resolvers: adminRoot}), adminLimits, s.watch("/admin", s.allow)),
+		data:  gql.New(data.NewExecutableSchema(data.Config{Resolvers: dataRoot}), dataLimits, s.watch("/graphql", s.allow)),
 	}
 }
 
@@ -56,16 +59,17 @@ func (s *Server) newRoutes() http.Handler {
 	adminPage := graphiql.Handler("brock /admin", "/admin", adminExamples...)
 	dataPage := graphiql.Handler("brock /graphql", "/graphql", dataExamples...)
 
-	mux.Handle("/admin", s.guarded(browserOr(adminPage, s.access.tokenRequired(
-		byAddress(s.whenReady(func(v *service) http.Handler { return v.admin }))))))
+	mux.Handle("/admin", s.guarded(browserOr(adminPage, s.tokenRequired(
+		s.identified(true, s.whenReady(func(v *service) http.Handler { return v.admin }))))))
 	mux.Handle("/graphql", browserOr(dataPage,
-		s.whenReady(func(v *service) http.Handler { return v.data })))
-	mux.Handle("/load", only(http.MethodPost,
-		s.whenReady(func(v *service) http.Handler { return s.load(v.node) })))
-	mux.Handle("/dump", only(http.MethodGet,
-		s.whenReady(func(v *service) http.Handler { return s.dump(v.node) })))
+		s.identified(false, s.whenReady(func(v *service) http.Handler { return v.data }))))
+	mux.Handle("/load", only(http.MethodPost, s.identified(false, s.guardians(
+		s.audited(s.whenReady(func(v *service) http.Handler { return s.load(v.node) }))))))
+	mux.Handle("/dump", only(http.MethodGet, s.identified(false,
+		s.audited(s.whenReady(func(v *service) http.Handler { return s.dump(v.node) })))))
 	mux.Handle("/health", only(http.MethodGet, http.HandlerFunc(s.health)))
-	mux.Handle("/state", only(http.MethodGet, s.whenReady(func(v *service) http.Handler { return s.state(v.node) })))
+	mux.Handle("/state", only(http.MethodGet, s.identified(false,
+		s.whenReady(func(v *service) http.Handler { return s.state(v.node) }))))
 	mux.Handle("/probe/graphql", only(http.MethodGet, http.HandlerFunc(s.probe)))
 	mux.Handle(graphiql.AssetsPath, graphiql.Assets())
 	mux.HandleFunc("/", s.root)
@@ -76,7 +80,7 @@ func (s *Server) newRoutes() http.Handler {
 func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.access.checkAddress(r); err != nil {
-			refuse(w, http.StatusForbidden, err)
+			s.deny(w, r, http.StatusForbidden, err)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -13,7 +13,9 @@ import (
 	"github.com/golang/glog"
 
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/graph/audit"
 	"github.com/brockdb/brock/graph/budget"
+	"github.com/brockdb/brock/graph/login"
 	"github.com/brockdb/brock/worker"
 )
 
@@ -33,6 +35,10 @@ type Options struct {
 	CORSOrigins []string
 	TLS         TLSFiles
 	Limits      Limits
+	// Users, where set, are those who may use anything but /health.
+	Users *login.Users
+	// Audit is told what was done and what was refused; nil for none.
+	Audit *audit.Log
 
 	AdminBodyBytes int64 // of a request to /admin; 0 means 1 MiB
 	DataBodyBytes  int64 // of a request to /graphql; 0 means 64 MiB

@@ -3,12 +3,17 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
+	"github.com/golang/glog"
 	"github.com/spf13/cobra"
 
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/graph"
+	"github.com/brockdb/brock/graph/audit"
+	"github.com/brockdb/brock/graph/login"
 )
 
 // accessFlags are those of brock alpha about who may use it, and how much of it.
@@ -18,6 +23,11 @@ type accessFlags struct {
 	authTokenFile string
 	corsOrigins   []string
 	tls           graph.TLSFiles
+	usersFile     string
+	jwtSecretFile string
+	accessTTL     time.Duration
+	refreshTTL    time.Duration
+	auditLog      string
 
 	requestMB       uint32
 	requestsMB      uint32
@@ -39,6 +49,14 @@ func (a *accessFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&a.tls.Cert, "tls_cert", "", "`FILE` of the certificate, in PEM, to serve HTTPS with; read again when it changes")
 	flags.StringVar(&a.tls.Key, "tls_key", "", "`FILE` of its key")
 	flags.StringVar(&a.tls.ClientCA, "tls_client_ca", "", "`FILE` of the root certificates that clients must have certificates of")
+	flags.StringVar(&a.usersFile, "users_file", "",
+		"`FILE` of users, lines of user:role:bcrypt as brock useradd makes them; with it everything asks for a login")
+	flags.StringVar(&a.jwtSecretFile, "jwt_secret_file", "",
+		"`FILE` of 32 bytes or more that sign what a login gives; without it logins end with the alpha")
+	flags.DurationVar(&a.accessTTL, "access_ttl", 6*time.Hour, "`TIME` that an access token of a login is good for")
+	flags.DurationVar(&a.refreshTTL, "refresh_ttl", 30*24*time.Hour, "`TIME` that a refresh token of a login is good for")
+	flags.StringVar(&a.auditLog, "audit_log", "",
+		"`FILE` to which a line of JSON is added for all that is changed, sent, fetched or refused; opened anew at SIGHUP")
 	flags.StringSliceVar(&a.corsOrigins, "cors_origin", nil,
 		"`ORIGINS` of web pages of elsewhere that may use the alpha, such as https://ops.example; none otherwise")
 	flags.Uint32Var(&a.requestMB, "request_mb", 64, "`MB` a request to /graphql may have")
@@ -50,7 +68,7 @@ func (a *accessFlags) add(cmd *cobra.Command) {
 	flags.Uint32Var(&a.queryDepth, "query_depth", 20, "`N` fields that may be nested in a GraphQL query")
 	flags.Uint32Var(&a.queryComplexity, "query_complexity", 100_000, "`N` fields that an answer may have, each list counted as ten")
 	flags.BoolVar(&a.introspection, "introspection", true, "tell the GraphQL schemas, which GraphiQL needs")
-	completeNothing(cmd, "whitelist", "auth_token", "cors_origin", "request_mb", "requests_mb", "max_connections",
+	completeNothing(cmd, "whitelist", "auth_token", "access_ttl", "refresh_ttl", "cors_origin", "request_mb", "requests_mb", "max_connections",
 		"client_timeout", "idle_timeout", "query_depth", "query_complexity")
 }
 
@@ -62,6 +80,7 @@ func (a *accessFlags) check() error {
 	}{
 		{"request_mb", a.requestMB > 0}, {"requests_mb", a.requestsMB > 0}, {"max_connections", a.connections > 0},
 		{"client_timeout", a.clientTimeout > 0}, {"idle_timeout", a.idleTimeout > 0},
+		{"access_ttl", a.accessTTL > 0}, {"refresh_ttl", a.refreshTTL > 0},
 		{"query_depth", a.queryDepth > 0}, {"query_complexity", a.queryComplexity > 0},
 	} {
 		if !number.good {
@@ -75,14 +94,25 @@ func (a *accessFlags) check() error {
 	return nil
 }
 
-// options makes them what a server understands.
+// options makes them what a server understands. The audit log is open.
 func (a *accessFlags) options() (graph.Options, error) {
 	token, err := a.token()
 	if err != nil {
 		return graph.Options{}, err
 	}
+	users, err := a.users()
+	if err != nil {
+		return graph.Options{}, err
+	}
+	var log *audit.Log
+	if a.auditLog != "" {
+		if log, err = audit.Open(a.auditLog); err != nil {
+			return graph.Options{}, err
+		}
+	}
 	return graph.Options{
 		Version: versionText(), Whitelist: a.whitelist, AuthToken: token, CORSOrigins: a.corsOrigins, TLS: a.tls,
+		Users: users, Audit: log,
 		DataBodyBytes: int64(a.requestMB) * mebibyte,
 		Limits: graph.Limits{
 			RequestsBytes: int64(a.requestsMB) * mebibyte, Connections: int(a.connections),
@@ -108,6 +138,48 @@ func (a *accessFlags) token() (string, error) {
 	}
 	token, err := readSecretFile("auth_token_file", a.authTokenFile)
 	return string(token), err
+}
+
+// users returns nil when there is no file of them.
+func (a *accessFlags) users() (*login.Users, error) {
+	if a.usersFile == "" {
+		if a.jwtSecretFile != "" {
+			return nil, fault.New(fault.Usage, "use flag --jwt_secret_file", "there are no users").WithHint("give --users_file as well")
+		}
+		return nil, nil
+	}
+	o := login.Options{UsersFile: a.usersFile, AccessTTL: a.accessTTL, RefreshTTL: a.refreshTTL}
+	if a.jwtSecretFile != "" {
+		secret, err := readSecretFile("jwt_secret_file", a.jwtSecretFile)
+		if err != nil {
+			return nil, err
+		}
+		o.Secret = secret
+	}
+	return login.Open(o)
+}
+
+// reopenOnHangup opens the audit log anew at each SIGHUP, as what rotates logs
+// expects. stop ends that.
+func reopenOnHangup(log *audit.Log) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range signals {
+			if err := log.Reopen(); err != nil {
+				glog.Errorf("%v; it goes on in the old file", err)
+				continue
+			}
+			glog.Info("the audit log is opened anew")
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+		<-ended
+	}
 }
 
 // readSecretFile returns what a file holds, without the blanks around it. An

@@ -119,6 +119,10 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	if err != nil {
 		return err
 	}
+	if options.Audit != nil {
+		defer func() { err = errors.Join(err, options.Audit.Close()) }()
+		defer reopenOnHangup(options.Audit)()
+	}
 	server, err := graph.New(options)
 	if err != nil {
 		return err

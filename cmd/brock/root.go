@@ -70,7 +70,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().String(configFlag, "", "`FILE` (YAML) that sets flags which are given neither on the command line nor in the environment ("+variable(configFlag)+")")
 	for _, cmd := range []*cobra.Command{
 		newAlpha(), newLoad(), newDump(), newBackup(), newTasks(), newTask(), newCancel(),
-		newRestore(), newListBackups(), newVerify(), newMan(), newVersion(),
+		newRestore(), newListBackups(), newVerify(), newMan(), newUser(), newVersion(),
 	} {
 		settle(cmd)
 		root.AddCommand(cmd)

@@ -112,6 +112,20 @@ type ListBackupsInput struct {
 	LastNDays *int `json:"lastNDays,omitempty"`
 }
 
+// The answer to login.
+type LoginPayload struct {
+	// The tokens.
+	Response *LoginResponse `json:"response,omitempty"`
+}
+
+// What a login gives.
+type LoginResponse struct {
+	// What requests send, for some hours.
+	AccessJwt *string `json:"accessJWT,omitempty"`
+	// What gives new tokens, for some days.
+	RefreshJwt *string `json:"refreshJWT,omitempty"`
+}
+
 // One backup, as its manifest says.
 type Manifest struct {
 	// The series: a full backup and the incrementals on top of it.

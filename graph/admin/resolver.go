@@ -22,6 +22,7 @@ type Node interface {
 type Resolver struct {
 	Node   Node
 	States func() []*NodeState
+	Users  Users // nil when there are none
 }
 
 // Query returns the resolver of queries.

@@ -95,12 +95,12 @@ func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	seen := e.seen(op)
 	if status, err := e.allowed(ctx, seen); err != nil {
 		list := presentAll(ctx, err)
-		e.ended(ctx, seen, list)
+		e.ended(ctx, seen, true, list)
 		write(w, cmp.Or(status, http.StatusOK), &graphql.Response{Errors: list})
 		return
 	}
 	response := e.run(ctx, op)
-	e.ended(ctx, seen, response.Errors)
+	e.ended(ctx, seen, false, response.Errors)
 	write(w, http.StatusOK, response)
 }
 

@@ -16,7 +16,7 @@ type Watch struct {
 	// a Refused is the answer's.
 	Allow func(ctx context.Context, op *Operation) error
 	// Ended is told what became of an operation that ran or was refused.
-	Ended func(ctx context.Context, op *Operation, codes []string)
+	Ended func(ctx context.Context, op *Operation, refused bool, codes []string)
 }
 
 // Refused is an error that is answered with a status of its own.
@@ -132,8 +132,8 @@ func (e *Endpoint) allowed(ctx context.Context, o *Operation) (status int, err e
 	return 0, err
 }
 
-func (e *Endpoint) ended(ctx context.Context, o *Operation, list gqlerror.List) {
+func (e *Endpoint) ended(ctx context.Context, o *Operation, refused bool, list gqlerror.List) {
 	if e.watch.Ended != nil {
-		e.watch.Ended(ctx, o, codes(list))
+		e.watch.Ended(ctx, o, refused, codes(list))
 	}
 }
