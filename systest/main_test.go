@@ -38,6 +38,10 @@ func newRandom(t *testing.T) *rand.Rand {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code, err := buildAndRun(m)
+	for _, leak := range watched.leaks() {
+		fmt.Fprintln(os.Stderr, "LEAK:", leak)
+		code = 1
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

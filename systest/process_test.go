@@ -29,10 +29,10 @@ const (
 // processDeadline is far beyond what any process of a test takes.
 const processDeadline = 2 * time.Minute
 
-// environment is that of every process: none of brock's variables, and no pause
-// of the race detector at the end.
+// environment is that of every process: none of brock's and none of Vault's
+// variables, and no pause of the race detector at the end.
 func environment(more ...string) []string {
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "BROCK_") })
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "BROCK_") || strings.HasPrefix(v, "VAULT_") })
 	race := strings.TrimSpace(os.Getenv("GORACE") + " atexit_sleep_ms=0")
 	return append(append(env, "GORACE="+race), more...)
 }
@@ -63,6 +63,7 @@ func start(t *testing.T, env []string, args ...string) *process {
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill() // it may have ended
 		p.exit()
+		watched.show("what brock "+args[0]+" printed in "+t.Name(), p.stdout.String()+p.stderr.String())
 		if strings.Contains(p.stderr.String(), "DATA RACE") {
 			t.Errorf("brock %s has a data race:\n%s", strings.Join(args, " "), p.stderr.String())
 		}
@@ -123,6 +124,8 @@ type alpha struct {
 	url  string
 	dir  string
 	args []string // beside directory and address
+
+	token string // of /admin
 }
 
 const listens = "brock alpha listens on "
@@ -136,7 +139,7 @@ func startAlpha(t *testing.T, dir string, args ...string) *alpha {
 
 func startAlphaWith(t *testing.T, env []string, o client.Options, dir string, args ...string) *alpha {
 	t.Helper()
-	a := &alpha{dir: dir, args: args}
+	a := &alpha{dir: dir, args: args, token: o.AuthToken}
 	a.process = start(t, env, append([]string{"alpha", "-p", dir, "--http", "127.0.0.1:0"}, args...)...)
 	a.url = a.waitForLine(t)
 	var err error
@@ -176,6 +179,7 @@ func (a *alpha) waitForLine(t *testing.T) string {
 // stop ends the alpha as an operator does, and expects that to be clean.
 func (a *alpha) stop(t *testing.T) {
 	t.Helper()
+	watched.showAlpha(t, a)
 	a.Close()
 	a.signal(t, syscall.SIGTERM)
 	if code := a.exit(); code != exitGood {
@@ -240,6 +244,7 @@ func keyFile(t *testing.T, bytes int) string {
 	for i := range key {
 		key[i] = byte(i*37 + bytes)
 	}
+	watchSecret(t, string(key))
 	return writeFile(t, filepath.Join(t.TempDir(), "key"), key)
 }
 

@@ -94,6 +94,9 @@ func newSecrets(t *testing.T) *secrets {
 		seen: map[string]string{},
 	}
 	s.key = readFile(t, s.keyFile)
+	for _, secret := range []string{s.token, s.accessKey, s.secretKey, s.sessionToken} {
+		watchSecret(t, secret)
+	}
 	return s
 }
 

@@ -26,6 +26,9 @@ type Options struct {
 	// backups; without one they are plain.
 	Keys ee.KeyRing
 
+	// Vault is where requests may take other keys from.
+	Vault VaultOptions
+
 	// BackupWorkers is how many scanners a backup has; 0 means half the cores.
 	BackupWorkers int
 

@@ -24,7 +24,7 @@ type alphaOptions struct {
 	dir           string
 	http          string
 	group         uint32
-	keys          keyFlags
+	keys          alphaKeys
 	access        accessFlags
 	pinMaxAge     time.Duration
 	blockCacheMB  uint32
@@ -64,7 +64,7 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVarP(&o.dir, "postings", "p", "", "`DIR` of the database")
 	flags.StringVar(&o.http, "http", "127.0.0.1:8080", "`ADDR` to serve at; port 0 means a free one")
 	flags.Uint32Var(&o.group, "group", 1, "`NUMBER` of the group that the database is of")
-	o.keys.addWriting(cmd)
+	o.keys.add(cmd)
 	o.access.add(cmd)
 	flags.DurationVar(&o.pinMaxAge, "pin_max_age", 7*24*time.Hour,
 		"`AGE` of a series' newest backup at which its deletes are let go and the next one is full; negative: never")
@@ -107,10 +107,11 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 		return err
 	}
 	defer glog.Flush()
-	keys, err := o.keys.ring(ctx)
+	keys, err := o.keys.hold(ctx)
 	if err != nil {
 		return err
 	}
+	defer keys.end()
 	storage, err := o.storage.options()
 	if err != nil {
 		return err
@@ -135,9 +136,9 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 }
 
 // node returns the options of the node that is served.
-func (o *alphaOptions) node(keys ee.KeyRing, storage destination.Options) worker.Options {
+func (o *alphaOptions) node(keys *heldKeys, storage destination.Options) worker.Options {
 	return worker.Options{
-		Dir: o.dir, Group: o.group, Keys: keys, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge,
+		Dir: o.dir, Group: o.group, Keys: keys.ring, Vault: keys.vault, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge,
 		BlockCacheBytes: int64(o.blockCacheMB) * mebibyte, QueuedTasks: int(o.queuedTasks), KeptTasks: int(o.keptTasks),
 		Storage: storage,
 	}

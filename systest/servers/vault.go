@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // VaultRootToken is the root token of every Vault that StartVault starts.
@@ -61,7 +62,12 @@ func StartVault(t testing.TB, o VaultOptions) *Vault {
 		return answers(client(), v.Address+"/v1/sys/health", http.StatusOK)()
 	}
 	v.Process = launch(t, []string{"HOME=" + home, "VAULT_ADDR=" + v.Address}, ready, program, args...)
-	v.UnsealKey = field(v.Log(), "Unseal Key: ")
+	// It is printed when Vault answers already.
+	for deadline := time.Now().Add(readyWithin); v.UnsealKey == ""; time.Sleep(10 * time.Millisecond) {
+		if v.UnsealKey = field(v.Log(), "Unseal Key: "); time.Now().After(deadline) {
+			t.Fatalf("Vault does not print its unseal key:\n%s", v.Log())
+		}
+	}
 	return v
 }
 
