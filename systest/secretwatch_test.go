@@ -101,7 +101,7 @@ func TestSecretWatch(t *testing.T) {
 	t.Parallel()
 	const secret = "S3cret+of/32 bytes \x01\xfe, not ASCII!"
 	for _, form := range []string{
-		secret, hex.EncodeToString([]byte(secret)), fmt.Sprintf("%q", secret), fmt.Sprint([]byte(secret)),
+		secret, hex.EncodeToString([]byte(secret)), fmt.Sprintf("%q", secret), fmt.Sprintf("%d", []byte(secret)),
 		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
 		base64.StdEncoding.EncodeToString([]byte("user:" + secret)), base64.StdEncoding.EncodeToString([]byte("u:" + secret + "\n")),
 	} {
