@@ -36,7 +36,7 @@ generate: ## regenerate the GraphQL code from the schemas
 
 .PHONY: lint
 lint: ## run the linters, import directions included
-	$(LINT) run ./... ./.ci/slowest
+	$(LINT) run ./... ./.ci/slowest ./.ci/release
 
 .PHONY: servers
 servers: ## install the servers that the tests need into a cache (minutes, once)
@@ -44,10 +44,10 @@ servers: ## install the servers that the tests need into a cache (minutes, once)
 
 .PHONY: test
 test: race-check servers ## vet, lint, generated code, unit and system tests
-	go vet ./... ./.ci/slowest
+	go vet ./... ./.ci/slowest ./.ci/release
 	$(MAKE) --no-print-directory lint
 	.ci/generated
-	go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./... ./.ci/slowest
+	go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./... ./.ci/slowest ./.ci/release
 	go run ./systest/bench $(QUICKBENCH)
 
 # Without a race detector a developer may go on, CI may not.
@@ -57,6 +57,14 @@ ifeq ($(RACE),)
 	@echo '!!! NO C COMPILER ($(shell go env CC)): THE TESTS RUN WITHOUT THE RACE DETECTOR !!!' >&2
 	@if [ "$${CI:-}" = true ]; then echo 'cannot run the tests in CI: the race detector needs a C compiler' >&2; exit 1; fi
 endif
+
+.PHONY: release
+release: ## build what is published, for all platforms, into dist/: archives, bills of materials, digests
+	go run ./.ci/release -version '$(VERSION)' -time "$$(git log -1 --format=%ct)" -out dist
+
+.PHONY: man
+man: build ## write the manual pages into bin/man
+	bin/brock man bin/man
 
 .PHONY: bench
 bench: ## print the table of brock beside its peers, at full size (BENCHFLAGS='-scale 0.1 -runs 3')
