@@ -128,11 +128,15 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	if err != nil {
 		return err
 	}
+	manager, err := newNotifier()
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", o.http)
 	if err != nil {
 		return fault.Wrap(err, "serve HTTP at %s", o.http)
 	}
-	return o.serve(ctx, cmd.OutOrStdout(), server, listener, o.node(keys, storage))
+	return o.serve(ctx, cmd.OutOrStdout(), server, listener, manager, o.node(keys, storage))
 }
 
 // node returns the options of the node that is served.
@@ -146,7 +150,8 @@ func (o *alphaOptions) node(keys *heldKeys, storage destination.Options) worker.
 
 // serve answers from the start, with 503 until the database is open, and ends
 // in the opposite order.
-func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *graph.Server, listener net.Listener, options worker.Options) error {
+func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *graph.Server, listener net.Listener,
+	manager *notifier, options worker.Options) error {
 	served := make(chan error, 1)
 	go func() {
 		served <- server.Serve(listener)
@@ -160,17 +165,30 @@ func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *grap
 	if err == nil {
 		logStart(node, o.dir, options.Keys.First())
 		warnOfNetwork(listener.Addr())
+		manager.send(fmt.Sprintf("READY=1\nSTATUS=serves group %d at %s://%s", o.group, o.access.scheme(), listener.Addr()))
+		stop := manager.watch(func() error { return readable(node) })
 		select {
 		case err = <-served:
 		case <-ctx.Done():
 			glog.Infof("ending: %v", context.Cause(ctx))
 		}
+		stop()
+		manager.send("STOPPING=1")
 	}
 	drain, cancel := context.WithTimeout(context.Background(), o.drain)
 	defer cancel()
 	err = errors.Join(err, server.Shutdown(drain), <-served)
 	if node != nil {
 		err = errors.Join(err, node.Close())
+	}
+	return err
+}
+
+// readable tells whether the store can be read.
+func readable(node *worker.Node) error {
+	view, err := node.View()
+	if err == nil {
+		view.Close()
 	}
 	return err
 }
