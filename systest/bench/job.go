@@ -60,6 +60,7 @@ var jobs = map[string]func(context.Context, job, *meter) error{
 	"backup-stages":  backupStages,
 	"incrementals":   incrementals,
 	"after-load":     afterLoad,
+	"compacted":      compacted,
 	"online-writers": onlineWriters,
 }
 

@@ -37,6 +37,7 @@ const (
 	verifyGoal   = 1.2
 	latencyGoal  = 8
 	recentGoal   = 0.1
+	spreadGoal   = 0.7
 	nothingGoal  = 0.02
 )
 
@@ -82,6 +83,7 @@ func (c *config) seriesRows() []row {
 		return on(job{Kind: "brock-restore", In: history, Out: out, Num: num, Sink: restore.SinkTables})
 	}
 	incs := on(job{Kind: "incrementals", DB: c.source("a", "-changing"), Out: c.path("incrementals")})
+	spread := on(job{Kind: "compacted", DB: c.source("a", "-compacted"), Out: c.path("compacted")})
 	load := on(job{Kind: "after-load", Out: c.path("after-load")})
 	online := func(level string) job {
 		return on(job{Kind: "online-writers", DB: c.source("a", "-online"), Out: c.path("online%s", level), Level: level})
@@ -89,6 +91,7 @@ func (c *config) seriesRows() []row {
 	return []row{
 		{name: "restore of full + 5 incrementals of 2 %", peer: restored(1), brock: restored(6), goal: historyGoal, most: true, peakMB: tablesPeakMB},
 		{name: "incremental of 1 %, recent", brock: incs, peerIs: "full scan", brockIs: "incremental of 1 %, recent", goal: recentGoal, most: true},
+		{name: "incremental of 1 %, spread and compacted", brock: spread, peerIs: "full scan", brockIs: "incremental of 1 %, compacted", goal: spreadGoal, most: true},
 		{name: "incremental of nothing", brock: incs, peerIs: "full scan", brockIs: "incremental of nothing", goal: nothingGoal, most: true},
 		{name: "incremental after a bulk load", brock: load, peerIs: "full scan", brockIs: "incremental after a bulk load", goal: nothingGoal, most: true},
 		{name: "backup CPU, beside the sum of its parts", goal: stagesGoal, most: true, peerIs: "sum", brockIs: "whole",

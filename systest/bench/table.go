@@ -50,6 +50,7 @@ func (c *config) print(r row, peer, brock figures) error {
 	if r.peakMB > 0 && peak > r.peakMB {
 		mark += fmt.Sprintf("  > %d MB", r.peakMB)
 	}
+	fat := r.peakMB > 0 && c.floor > 0 && float64(peak)*c.floor > float64(r.peakMB)
 	line := fmt.Sprintf("%-46s %8.3fs %8.3fs %7.3fx %9s", r.name, peer.Wall, brock.Wall, ratio, goal)
 	if r.peer.Kind != "" {
 		line += fmt.Sprintf("   %8.2fs %8.2fs   %8d %8d", peer.CPU, brock.CPU, peer.Peak>>20, peak)
@@ -57,6 +58,9 @@ func (c *config) print(r row, peer, brock figures) error {
 	fmt.Println(strings.TrimRight(line+mark, " "))
 	if far {
 		return fmt.Errorf("%s: the ratio is %.3fx, far from its goal %s", r.name, ratio, goal)
+	}
+	if fat {
+		return fmt.Errorf("%s: the peak of memory is %d MB, far above its bound of %d MB", r.name, peak, r.peakMB)
 	}
 	return nil
 }
@@ -127,14 +131,18 @@ func (c *config) measure(ctx context.Context, r row, seen map[job]figures) (peer
 	return median(peers), median(brocks), nil
 }
 
-// named returns one of the things a job measured; "sum" is all but "whole".
+// named returns one of the things a job measured; "sum" is all but "whole",
+// less what begins with a minus sign.
 func named(f figures, name string) figures {
 	if name != "sum" {
 		return figures{Wall: f.Named[name]}
 	}
 	var sum figures
 	for part, seconds := range f.Named {
-		if part != "whole" {
+		switch {
+		case strings.HasPrefix(part, "-"):
+			sum.Wall -= seconds
+		case part != "whole":
 			sum.Wall += seconds
 		}
 	}
