@@ -171,3 +171,37 @@ func (a *alpha) tasks(t *testing.T) int {
 	}
 	return len(answer.Tasks)
 }
+
+func TestStatus(t *testing.T) {
+	a := startAlpha(t, filepath.Join(t.TempDir(), "p"))
+	text := good(t, "status", "--check", "--alpha", a.url).stdout
+	if !strings.HasPrefix(text, "alpha at 127.0.0.1:") || !strings.Contains(text, ": healthy, group 1, version "+testVersion) {
+		t.Errorf("the status is %q", text)
+	}
+	seconds := regexp.MustCompile(`"uptime_seconds": \d+`)
+	json := good(t, "status", "--alpha", a.url, "--output", "json").stdout
+	golden(t, "json-status.txt", seconds.ReplaceAllString(settled(json), `"uptime_seconds": N`))
+}
+
+// What the other commands print with --output json.
+func TestJSON(t *testing.T) {
+	a := startAlpha(t, filepath.Join(t.TempDir(), "p"))
+	file := write(t, filepath.Join(t.TempDir(), "lines"), records(3, "x"))
+	golden(t, "json-load.txt", settled(good(t, "load", "-c", "c", "-f", file, "--alpha", a.url, "--output", "json").stdout))
+	version := good(t, "version", "--output", "json").stdout
+	for _, member := range []string{`"version": "` + testVersion + `"`, `"go": "go1.`, `"platform": "`} {
+		if !strings.Contains(version, member) {
+			t.Errorf("the version lacks %s: %s", member, version)
+		}
+	}
+	to := filepath.Join(t.TempDir(), "b")
+	id := strings.TrimSpace(good(t, "backup", "-d", to, "--alpha", a.url).stdout)
+	good(t, "task", id, "--watch", "--alpha", a.url)
+	task := good(t, "task", id, "--alpha", a.url, "--output", "json").stdout
+	golden(t, "json-task.txt", settled(task, to))
+	restored := good(t, "restore", "-p", filepath.Join(t.TempDir(), "r"), "-l", to, "--force_zero=false", "--output", "json").stdout
+	golden(t, "json-restore.txt", regexp.MustCompile(`"version": \d+|"/[^"]*"`).ReplaceAllString(settled(restored), `"…"`))
+	golden(t, "json-verify.txt", settled(good(t, "verify", "-l", to, "--output", "json").stdout, to))
+	golden(t, "json-lsbackup.txt", regexp.MustCompile(`("sha256|"bytes|"name": "r)[^,\n]*`).ReplaceAllString(
+		settled(good(t, "lsbackup", "-l", to).stdout, to), "$1…"))
+}

@@ -69,8 +69,11 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	root.PersistentFlags().String(configFlag, "", "`FILE` (YAML) that sets flags which are given neither on the command line nor in the environment ("+variable(configFlag)+")")
 	for _, cmd := range []*cobra.Command{
-		newAlpha(), newLoad(), newDump(), newBackup(), newTasks(), newTask(), newCancel(),
-		newRestore(), newListBackups(), newVerify(), newMan(), newUser(), newVersion(),
+		newAlpha(), newUser(),
+		newLoad(), newDump(),
+		newBackup(), newTasks(), newTask(), newCancel(), newStatus(),
+		newRestore(), newListBackups(), newVerify(),
+		newMan(), newVersion(),
 	} {
 		settle(cmd)
 		root.AddCommand(cmd)
