@@ -12,6 +12,9 @@ TIMEOUT  := 20m
 # ratios of a small set are worse than those of a large one.
 QUICKBENCH := -scale 0.1 -runs 3 -floor 0.5 -only '(AES-256|tables), a$$|5 incrementals|verify'
 
+# Where tests tell what this platform cannot run.
+LEFT_OUT := $(CURDIR)/.cache/left-out
+
 LINT := go tool -modfile=.ci/lint/go.mod golangci-lint
 
 # The race detector needs cgo and a C compiler.
@@ -47,8 +50,10 @@ test: race-check servers ## vet, lint, generated code, unit and system tests
 	go vet ./... ./.ci/slowest ./.ci/release
 	$(MAKE) --no-print-directory lint
 	.ci/generated
-	go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./... ./.ci/slowest ./.ci/release
+	mkdir -p $(dir $(LEFT_OUT)) && rm -f $(LEFT_OUT)
+	BROCK_LEFT_OUT=$(LEFT_OUT) go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./... ./.ci/slowest ./.ci/release
 	go run ./systest/bench $(QUICKBENCH)
+	@.ci/left-out $(LEFT_OUT)
 
 # Without a race detector a developer may go on, CI may not.
 .PHONY: race-check

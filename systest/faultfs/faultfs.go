@@ -15,6 +15,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/brockdb/brock/systest/servers"
 )
 
 // Op is a call that can fail.
@@ -56,10 +58,13 @@ type rule struct {
 	once  bool
 }
 
-// Mount mounts a file system for the time of the test. It needs root and
-// /dev/fuse.
+// Mount mounts a file system for the time of the test. Without root or
+// /dev/fuse the test is left out, see servers.LeaveOut.
 func Mount(t testing.TB) *FS {
 	t.Helper()
+	if _, err := os.Stat("/dev/fuse"); err != nil || os.Geteuid() != 0 {
+		servers.LeaveOut(t, "it needs root and /dev/fuse")
+	}
 	base := t.TempDir()
 	f := &FS{Dir: filepath.Join(base, "mount"), Back: filepath.Join(base, "back"), counts: map[Op]int{}, rules: map[Op]rule{}}
 	for _, dir := range []string{f.Dir, f.Back} {

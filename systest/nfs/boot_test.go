@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,6 +34,9 @@ type machine struct {
 // its kernel, and a disk to export.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
+	if runtime.GOARCH != "amd64" {
+		servers.LeaveOut(t, "Debian has User Mode Linux for amd64 only")
+	}
 	servers.Debian(t, "user-mode-linux", "nfs-kernel-server", "nfs-common", "rpcbind", "kmod", "e2fsprogs", "iproute2", "gcc", "libc6-dev")
 	m := &machine{dir: t.TempDir()}
 	version := kernelVersion(t)

@@ -10,9 +10,15 @@ import (
 )
 
 // Debian installs packages of the Debian system that the test runs on, those
-// that are missing. It needs apt-get and root where there are any.
+// that are missing. Where that cannot be done the test is left out, see
+// LeaveOut.
 func Debian(t testing.TB, packages ...string) {
 	t.Helper()
+	if len(missing(packages)) > 0 {
+		if why := canInstall(); why != "" {
+			LeaveOut(t, "%s to install %s", why, strings.Join(missing(packages), ", "))
+		}
+	}
 	if err := installDebian(packages); err != nil {
 		t.Fatal(err)
 	}
