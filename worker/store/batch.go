@@ -75,6 +75,10 @@ type prepared struct {
 	puts    []preparedPut
 	removes []preparedRemove
 	local   []write
+	loads   []preparedLoad // of a restoration
+
+	// step, where set, plans a change of the catalog that no batch can ask for.
+	step func(*committer, *plan, *group) error
 
 	// uidKeys holds the explicit keys of the batch that look like uids: none
 	// of them may be handed out for a record without a key.

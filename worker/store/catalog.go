@@ -1,8 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/brockdb/brock/backup/fault"
 )
@@ -14,14 +18,22 @@ type Collection struct {
 	ID        uint64          // never used twice
 	Schema    json.RawMessage // nil when the collection was made without one
 	CreatedTs uint64          // the commit that made it
+	Restoring bool            // its records are still arriving
 }
+
+// Ref returns the collection's names.
+func (c Collection) Ref() Ref { return Ref{c.Namespace, c.Name} }
 
 // catalogRecord is the stored value of a catalog record.
 type catalogRecord struct {
 	ID        uint64          `json:"id"`
 	Schema    json.RawMessage `json:"schema,omitempty"`
 	CreatedTs uint64          `json:"created_ts"`
+	State     string          `json:"state,omitempty"` // "" or stateRestoring
 }
+
+// stateRestoring marks a collection whose records are arriving from a backup.
+const stateRestoring = "restoring"
 
 // encodeCatalogRecord writes the JSON by hand: json.Marshal would escape what
 // the user's schema says about <, > and &.
@@ -31,7 +43,11 @@ func encodeCatalogRecord(r catalogRecord) []byte {
 		value = append(value, `,"schema":`...)
 		value = append(value, r.Schema...)
 	}
-	return fmt.Appendf(value, `,"created_ts":%d}`, r.CreatedTs)
+	value = fmt.Appendf(value, `,"created_ts":%d`, r.CreatedTs)
+	if r.State != "" {
+		value = fmt.Appendf(value, `,"state":%q`, r.State)
+	}
+	return append(value, '}')
 }
 
 // decodeCollection takes a catalog record apart. It returns false for a
@@ -51,7 +67,10 @@ func decodeCollection(key, value []byte) (c Collection, ok bool, err error) {
 	if record.ID == 0 {
 		return c, false, fault.New(fault.Corrupt, "read catalog record of "+ref.String(), "it has no collection id")
 	}
-	return Collection{ref.Namespace, ref.Collection, record.ID, record.Schema, record.CreatedTs}, true, nil
+	if record.State != "" && record.State != stateRestoring {
+		return c, false, fault.New(fault.Corrupt, "read catalog record of "+ref.String(), "its state %s is unknown", quote(record.State))
+	}
+	return Collection{ref.Namespace, ref.Collection, record.ID, record.Schema, record.CreatedTs, record.State != ""}, true, nil
 }
 
 func encodeCounter(n uint64) []byte { return fmt.Appendf(nil, "%d", n) }
@@ -66,14 +85,18 @@ func decodeCounter(name string, value []byte) (n uint64, err error) {
 // Catalog collects the catalog records of a backup and decides which of its
 // other keys a restore keeps. The catalog is backed up whole, so what the
 // newest backup of a chain says is final: records of a collection that is not
-// in it were dropped, though no delete marker says so.
+// in it were dropped, though no delete marker says so. A collection that was
+// being restored when it was backed up is not whole and does not count.
 type Catalog struct {
-	byID   map[uint64]Ref
+	byID   map[uint64]Collection
+	left   map[Ref]struct{} // what is in the backup and is not restored
 	maxUID uint64
 }
 
 // NewCatalog returns an empty catalog.
-func NewCatalog() *Catalog { return &Catalog{byID: make(map[uint64]Ref)} }
+func NewCatalog() *Catalog {
+	return &Catalog{byID: make(map[uint64]Collection), left: make(map[Ref]struct{})}
+}
 
 // IsCatalogKey reports whether a key belongs to the catalog, and so must be
 // observed before any other key is asked for.
@@ -98,19 +121,45 @@ func (c *Catalog) Observe(key, value []byte) error {
 		}
 		return err
 	}
-	ref := Ref{collection.Namespace, collection.Name}
-	if other, twice := c.byID[collection.ID]; twice && other != ref {
-		return fault.New(fault.Corrupt, "read catalog record of "+ref.String(), "%s has the same id %d", other, collection.ID)
+	ref := collection.Ref()
+	if other, twice := c.byID[collection.ID]; twice && other.Ref() != ref {
+		return fault.New(fault.Corrupt, "read catalog record of "+ref.String(), "%s has the same id %d", other.Ref(), collection.ID)
 	}
-	c.byID[collection.ID] = ref
+	if collection.Restoring {
+		c.left[ref] = struct{}{}
+		return nil
+	}
+	c.byID[collection.ID] = collection
 	return nil
 }
 
-// Keep reports whether a restore keeps key: the catalog itself and the records
-// of collections that are in it.
+// Collections returns the collections of the catalog, by namespace and name.
+func (c *Catalog) Collections() []Collection {
+	all := slices.Collect(maps.Values(c.byID))
+	slices.SortFunc(all, func(a, b Collection) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	return all
+}
+
+// Leave takes a collection out of what is restored, as if it were not there.
+func (c *Catalog) Leave(id uint64) {
+	if collection, ok := c.byID[id]; ok {
+		c.left[collection.Ref()] = struct{}{}
+		delete(c.byID, id)
+	}
+}
+
+// Keep reports whether a restore keeps key: the catalog and the records of
+// collections that are in it, but for those that are left out.
 func (c *Catalog) Keep(key []byte) bool {
 	if IsCatalogKey(key) {
-		return true
+		if len(c.left) == 0 {
+			return true
+		}
+		ref, ok := parseCatalogKey(key)
+		_, left := c.left[ref]
+		return !ok || !left
 	}
 	id, _, ok := parseRecordKey(key)
 	if ok {
@@ -121,9 +170,15 @@ func (c *Catalog) Keep(key []byte) bool {
 
 // Name returns the names of the collection with the given id.
 func (c *Catalog) Name(id uint64) (namespace, name string, ok bool) {
-	ref, ok := c.byID[id]
-	return ref.Namespace, ref.Collection, ok
+	collection, ok := c.byID[id]
+	return collection.Namespace, collection.Name, ok
 }
 
 // MaxUID returns the highest uid that was handed out, as the catalog says.
 func (c *Catalog) MaxUID() uint64 { return c.maxUID }
+
+// RecordPrefix covers the records of the collection with the given id.
+func RecordPrefix(id uint64) []byte { return recordPrefix(id) }
+
+// RecordOf takes the key of a record apart; it points into key.
+func RecordOf(key []byte) (id uint64, user []byte, ok bool) { return parseRecordKey(key) }

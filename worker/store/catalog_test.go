@@ -147,7 +147,7 @@ func TestCatalogRefusesDamage(t *testing.T) {
 }
 
 func FuzzCatalog(f *testing.F) {
-	f.Add(catalogKey(Ref{"default", "cities"}), encodeCatalogRecord(catalogRecord{7, []byte(`{"a":"<>"}`), 3}))
+	f.Add(catalogKey(Ref{"default", "cities"}), encodeCatalogRecord(catalogRecord{7, []byte(`{"a":"<>"}`), 3, stateRestoring}))
 	f.Add(counterKey(counterMaxUID), []byte("42"))
 	f.Add(counterKey(counterNextID), []byte("-1"))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
@@ -158,7 +158,7 @@ func FuzzCatalog(f *testing.F) {
 		if err != nil || !ok {
 			return
 		}
-		again, ok, err := decodeCollection(key, encodeCatalogRecord(catalogRecord{c.ID, c.Schema, c.CreatedTs}))
+		again, ok, err := decodeCollection(key, encodeCatalogRecord(catalogRecord{c.ID, c.Schema, c.CreatedTs, ""}))
 		if err != nil || !ok || again.ID != c.ID || again.CreatedTs != c.CreatedTs || string(again.Schema) != string(c.Schema) {
 			t.Errorf("%+v became %+v: %v", c, again, err)
 		}

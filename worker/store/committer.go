@@ -43,9 +43,11 @@ type committer struct {
 
 	// owned
 	pending     []*proposal
-	lastGroup   int            // how many batches the last group had
-	collections map[Ref]uint64 // id by name
-	lastTs      uint64         // of the newest commit
+	lastGroup   int                 // how many batches the last group had
+	collections map[Ref]uint64      // id by name
+	restoring   map[Ref]bool        // names that a restoration fills; true: and that another has until its end
+	incoming    map[uint64]struct{} // ids of the collections that are being restored
+	lastTs      uint64              // of the newest commit
 	nextID      uint64
 	maxUID      uint64
 	failed      error // set for good by a commit that may be half done

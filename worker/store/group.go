@@ -85,7 +85,7 @@ func (c *committer) fits(g *group, pl *plan) bool {
 	if all.count >= c.maxCount || all.small >= c.maxSmall || all.total > c.maxTotal {
 		return false
 	}
-	if pl.resolve != nil {
+	if pl.resolve != nil || pl.step != nil {
 		return false // what it writes may depend on any other's
 	}
 	for ref := range pl.used {

@@ -16,10 +16,12 @@ const (
 	spaceStore  = "store"
 	spaceSeries = "series" // key: backup id
 	spaceReap   = "reap"   // key: collection id
+	// spaceRestoring names what a restoration is filling, until its end.
+	spaceRestoring = "restoring"
 )
 
 func ownSpace(space string) bool {
-	return space == spaceStore || space == spaceSeries || space == spaceReap
+	return space == spaceStore || space == spaceSeries || space == spaceReap || space == spaceRestoring
 }
 
 // Keys in spaceStore.

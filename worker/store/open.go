@@ -33,10 +33,10 @@ func Open(o Options) (*Store, error) {
 	s := &Store{now: o.Now, closing: make(chan struct{}), queue: newQueue()}
 	s.committer = &committer{
 		queue: s.queue, log: o.Logger, now: s.now, stats: &s.stats, done: make(chan struct{}),
-		collections: make(map[Ref]uint64),
-		commit:      o.commit,
-		reaper:      reaper{idleDelay: o.reapDelay, maintenance: &s.maintenance},
-		diskSpace:   diskSpace{o.MinFreeBytes, o.free, s.tableBytes},
+		collections: make(map[Ref]uint64), restoring: make(map[Ref]bool), incoming: make(map[uint64]struct{}),
+		commit:    o.commit,
+		reaper:    reaper{idleDelay: o.reapDelay, maintenance: &s.maintenance},
+		diskSpace: diskSpace{o.MinFreeBytes, o.free, s.tableBytes},
 	}
 	var db *badger.DB
 	err := patiently(func() (err error) {
@@ -158,7 +158,7 @@ func (s *Store) loadState(r reader, o Options) error {
 		return err
 	}
 	s.tracker.publish(c.lastTs, nil) // only now: the pins are known
-	return nil
+	return s.dropUnfinished(r)
 }
 
 func (s *Store) loadCatalog(r reader) error {

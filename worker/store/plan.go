@@ -30,6 +30,7 @@ type plan struct {
 	uidKeys map[int]string
 	deletes bool
 	apply   func()
+	busy    Ref // a collection that the batch would change and that is being restored
 }
 
 // plan works out what p comes to. The error refuses p. It changes nothing.
@@ -43,11 +44,15 @@ func (c *committer) plan(p *proposal, g *group) (*plan, error) {
 		maxUID:   g.maxUID,
 	}
 	for _, step := range []func(*plan, *group) error{
-		c.planDrops, c.planCreates, c.planPuts, c.planRemoves, c.planLocal,
+		c.planDrops, c.planCreates, c.planPuts, c.planRemoves, c.planLoads, c.planLocal,
 	} {
 		if err := step(pl, g); err != nil {
 			return nil, err
 		}
+	}
+	if pl.busy != (Ref{}) {
+		return nil, fault.New(fault.Locked, "change collection "+pl.busy.String(), "it is being restored").
+			WithHint("wait until the task is done, or cancel it")
 	}
 	for _, w := range pl.writes {
 		pl.size.add(w)
@@ -63,6 +68,9 @@ func (c *committer) collection(pl *plan, ref Ref) (id uint64, ok bool) {
 		return id, id != 0
 	}
 	id, ok = c.collections[ref]
+	if hidden, restoring := c.restoring[ref]; restoring && !hidden {
+		pl.busy = ref
+	}
 	return id, ok
 }
 
@@ -94,7 +102,7 @@ func (c *committer) planCreates(pl *plan, g *group) error {
 func (pl *plan) create(ref Ref, schema json.RawMessage, ts uint64) (id uint64) {
 	id = pl.nextID
 	pl.nextID++
-	record := write{catalogKey(ref), encodeCatalogRecord(catalogRecord{id, schema, ts})}
+	record := write{catalogKey(ref), encodeCatalogRecord(catalogRecord{ID: id, Schema: schema, CreatedTs: ts})}
 	if at, dropped := pl.records[ref]; dropped { // by this batch: one write per key
 		pl.writes[at] = record
 	} else {
@@ -189,8 +197,11 @@ func (c *committer) planRemoves(pl *plan, _ *group) error {
 	return nil
 }
 
-func (c *committer) planLocal(pl *plan, _ *group) error {
+func (c *committer) planLocal(pl *plan, g *group) error {
 	pl.writes = append(pl.writes, pl.local...)
+	if pl.step != nil {
+		return pl.step(c, pl, g)
+	}
 	if pl.resolve == nil {
 		return nil
 	}

@@ -67,6 +67,9 @@ func (s source) describe(txn *badger.Txn, ts uint64) (*backup.Snapshot, error) {
 	}
 	known := make(map[uint64]struct{})
 	err = reader.collections(catalogPrefix(), func(c Collection) error {
+		if c.Restoring {
+			return nil // whoever restores this backup must not take it for whole
+		}
 		snap.Collections = append(snap.Collections,
 			manifest.Collection{ID: c.ID, Namespace: c.Namespace, Name: c.Name})
 		known[c.ID] = struct{}{}

@@ -37,7 +37,7 @@ func (d diskSpace) check(pl *plan) error {
 		return nil
 	}
 	needed := d.minFree + min(d.tables(), maxCompactionBytes)
-	if len(pl.puts)+len(pl.creates) == 0 {
+	if len(pl.puts)+len(pl.creates)+len(pl.loads) == 0 {
 		needed /= minFreeShare
 	}
 	needed += pl.size.total
