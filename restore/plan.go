@@ -34,6 +34,9 @@ type GroupPlan struct {
 	Target  string // the directory to make; "" when restoring into an open DB
 	members []member
 	marks   []Mark
+	schema  Schema  // nil: every key is kept
+	only    []Range // nil: every key is read
+	bytes   int64   // what of the members is read, before compression
 }
 
 // member is one group's part list of one backup of the chain.
@@ -65,8 +68,8 @@ func (p *Plan) Newest() *manifest.Manifest { return p.Chain[len(p.Chain)-1].Mani
 // RawBytes returns how much is read, uncompressed: an upper bound of what the
 // restored directories take, but for Badger's indexes.
 func (p *Plan) RawBytes() (n int64) {
-	for _, m := range p.Chain {
-		n += m.RawBytes
+	for i := range p.Groups {
+		n += p.Groups[i].bytes
 	}
 	return n
 }
@@ -76,6 +79,9 @@ func (p *Plan) Print(w io.Writer) error {
 	newest := p.Newest()
 	_, err := fmt.Fprintf(w, "Restoring series %s from %s: backups 1 to %d, version %d, taken %s\n",
 		p.BackupID, p.Location, newest.BackupNum, newest.ReadTs, newest.CreatedAt.Format(time.RFC3339))
+	if newest.Partial && err == nil {
+		_, err = fmt.Fprintf(w, "  It is partial: it was made with %s, and other collections are not in it\n", newest.Selection)
+	}
 	for _, m := range p.Chain {
 		if err == nil {
 			_, err = fmt.Fprintf(w, "  %4d  %-11s  %s  %12d records  %12d bytes\n", m.BackupNum, m.Type, m.Path, m.Records, m.StoredBytes)
@@ -95,7 +101,21 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	chain, err := Chain(ctx, r.Source, r.BackupID, r.BackupNum, r.Keys)
+	p, err := r.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range p.Groups {
+		if r.DB == nil {
+			p.Groups[i].Target = filepath.Join(r.Dir, fmt.Sprintf("p%d", p.Groups[i].Group))
+		}
+	}
+	return p, r.checkTargets(p)
+}
+
+// plan is Plan without the targets.
+func (r *Restore) plan(ctx context.Context) (*Plan, error) {
+	chain, err := ChainAt(ctx, r.Source, Point{r.BackupID, r.BackupNum, r.Until}, r.Keys)
 	if err != nil {
 		return nil, err
 	}
@@ -109,12 +129,13 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 			}
 			g.members = append(g.members, *one)
 		}
-		if r.DB == nil {
-			g.Target = filepath.Join(r.Dir, fmt.Sprintf("p%d", group))
+		if err := r.readSchema(ctx, p, &g); err != nil {
+			return nil, err
 		}
+		g.bytes = g.rawBytes()
 		p.Groups = append(p.Groups, g)
 	}
-	return p, r.checkTargets(p)
+	return p, nil
 }
 
 // checkTargets refuses directories with content, and disks that are too small.

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 	"golang.org/x/sync/errgroup"
@@ -22,8 +23,9 @@ import (
 // open and empty database. Source and one of Dir and DB are required.
 type Restore struct {
 	Source    destination.Destination
-	BackupID  string // "" means the series begun last
-	BackupNum int    // 0 means the newest of the series
+	BackupID  string    // "" means the series begun last
+	BackupNum int       // 0 means the newest of the series
+	Until     time.Time // instead of BackupNum, as in Point
 	Keys      ee.KeyRing
 
 	Dir string     // p1, p2… are made in it
@@ -48,6 +50,7 @@ type Result struct {
 	Records   int64    `json:"records"`
 	Marks     int64    `json:"-"` // further records, added by the schema
 	Dirs      []string `json:"dirs"`
+	Partial   bool     `json:"partial,omitempty"` // the backup holds some collections only
 }
 
 // The phases of a restore, in order.
@@ -82,7 +85,7 @@ func (r *Restore) Run(ctx context.Context) (*Result, error) {
 // Execute carries out a plan of this Restore.
 func (r *Restore) Execute(ctx context.Context, p *Plan) (*Result, error) {
 	newest := p.Newest()
-	res := &Result{BackupID: p.BackupID, BackupNum: newest.BackupNum, Version: newest.ReadTs, MaxUID: newest.MaxUID}
+	res := &Result{BackupID: p.BackupID, BackupNum: newest.BackupNum, Version: newest.ReadTs, MaxUID: newest.MaxUID, Partial: newest.Partial}
 	r.Progress.Expect(p.RawBytes())
 	var temps []*tempDir
 	err := r.groups(ctx, p, res, &temps)
@@ -135,16 +138,12 @@ func (r *Restore) groups(ctx context.Context, p *Plan, res *Result, temps *[]*te
 
 // fill merges a group into the database in dir.
 func (r *Restore) fill(ctx context.Context, p *Plan, g *GroupPlan, dir string) (int64, error) {
-	schema, err := r.schema(ctx, p, g)
-	if err != nil {
-		return 0, err
-	}
 	out, err := r.newSink(dir, g)
 	if err != nil {
 		return 0, err
 	}
 	r.Progress.Enter(PhaseMerge)
-	written, err := r.mergeAll(ctx, g, schema, out)
+	written, err := r.mergeAll(ctx, g, out)
 	if err != nil {
 		return 0, errors.Join(err, out.abort())
 	}
@@ -156,10 +155,11 @@ func (r *Restore) fill(ctx context.Context, p *Plan, g *GroupPlan, dir string) (
 	return records - int64(len(g.marks)), err
 }
 
-// schema reads the metadata of the restored state and asks for the marks.
-func (r *Restore) schema(ctx context.Context, p *Plan, g *GroupPlan) (Schema, error) {
+// readSchema reads the metadata of the restored state, has a Chooser choose, and
+// asks for the marks.
+func (r *Restore) readSchema(ctx context.Context, p *Plan, g *GroupPlan) error {
 	if r.NewSchema == nil {
-		return nil, nil
+		return nil
 	}
 	schema := r.NewSchema()
 	prefix := schema.Metadata()
@@ -169,12 +169,18 @@ func (r *Restore) schema(ctx context.Context, p *Plan, g *GroupPlan) (Schema, er
 		return schema.Observe(rec.Key, rec.Value)
 	})
 	if err != nil {
-		return nil, fault.Wrap(err, "read the catalog")
+		return fault.Wrap(err, "read the catalog")
 	}
 	newest := p.Newest()
+	if chooser, ok := schema.(Chooser); ok {
+		if g.only, err = chooser.Choose(newest, g.Group); err != nil {
+			return err
+		}
+	}
+	g.schema = schema
 	g.marks, err = schema.Marks(g.Group, newest.ReadTs, newest.MaxUID)
 	slices.SortFunc(g.marks, func(a, b Mark) int { return slices.Compare(a.Key, b.Key) })
-	return schema, fault.Wrap(err, "make the marks of a restored directory")
+	return fault.Wrap(err, "make the marks of a restored directory")
 }
 
 // prefixEnd returns the smallest key above all keys with the prefix, or nil.
@@ -191,36 +197,30 @@ func prefixEnd(prefix []byte) []byte {
 
 // mergeAll merges all slices in parallel, and counts what was read of each
 // backup against its manifest.
-func (r *Restore) mergeAll(ctx context.Context, g *GroupPlan, schema Schema, out sink) (int64, error) {
+func (r *Restore) mergeAll(ctx context.Context, g *GroupPlan, out sink) (int64, error) {
 	workers := r.Workers
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	cuts := cut(g.members[0].list, workers)
-	type numbered struct {
-		slice
-		number int
-	}
-	queue := make(chan numbered, len(cuts))
-	for i, s := range cuts {
-		queue <- numbered{s, i + 1}
+	pieces := g.pieces(workers)
+	queue := make(chan *piece, len(pieces))
+	for i := range pieces {
+		queue <- &pieces[i]
 	}
 	close(queue)
 	var written atomic.Int64
-	counts := make([]atomic.Int64, len(g.members))
+	var counts tally
 	group, gctx := errgroup.WithContext(ctx)
-	for range min(workers, len(cuts)) {
+	for range min(workers, len(pieces)) {
 		group.Go(func() error {
 			m := newMerger(gctx, r, g.members)
 			for s := range queue {
-				n, err := writeSlice(m, s.slice, s.number, g.marks, schema, out)
+				n, err := s.write(m, g, out)
 				if err != nil {
 					return err
 				}
 				written.Add(n)
-			}
-			for i, n := range m.counts {
-				counts[i].Add(n)
+				counts.take(s, m)
 			}
 			return nil
 		})
@@ -228,13 +228,7 @@ func (r *Restore) mergeAll(ctx context.Context, g *GroupPlan, schema Schema, out
 	if err := group.Wait(); err != nil {
 		return 0, err
 	}
-	for i := range counts {
-		m := g.members[i].manifest
-		if got, want := counts[i].Load(), m.Groups[g.Group].Records; got != want {
-			return 0, fault.New(fault.Corrupt, "read backup "+m.Path, "%d records were read, its manifest says %d", got, want)
-		}
-	}
-	return written.Load(), nil
+	return written.Load(), counts.check(g)
 }
 
 // writeSlice merges one slice, with the marks that lie in it, into the sink.

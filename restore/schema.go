@@ -1,5 +1,7 @@
 package restore
 
+import "github.com/brockdb/brock/backup/manifest"
+
 // Schema teaches a restore about the keyspace of the program that the data is
 // of. A restore without one keeps every key.
 type Schema interface {
@@ -17,3 +19,20 @@ type Schema interface {
 
 // Mark is a record that a restore adds, at version read_ts.
 type Mark struct{ Key, Value []byte }
+
+// Chooser is a Schema that can restore a part of what a backup holds.
+type Chooser interface {
+	Schema
+	// Choose is called once, after the last Observe and before the first Keep,
+	// with the last backup of the chain. It returns the key ranges that are
+	// read, ascending, or nil for all. Metadata is read in any case, and marks
+	// lie in none of the ranges.
+	Choose(last *manifest.Manifest, group uint32) ([]Range, error)
+}
+
+// Range is a range of keys that a restore reads, and the collections whose
+// records, and no others' that count, are in it.
+type Range struct {
+	From, To    []byte // To is the first key after it
+	Collections []uint64
+}

@@ -60,6 +60,10 @@ type Manifest struct {
 	// AllVersions is set when every version in (Since, ReadTs] is held, not
 	// just the newest of each key.
 	AllVersions bool `json:"all_versions,omitempty"`
+	// Partial is set when the backup holds some collections only: those of its
+	// groups, which Selection chose. A partial series is of one selection.
+	Partial   bool      `json:"partial,omitempty"`
+	Selection Selection `json:"selection,omitzero"`
 	// Reason says why a full was taken.
 	Reason string `json:"reason,omitempty"`
 

@@ -111,6 +111,8 @@ func follows(a, b Stored) error {
 		return fmt.Errorf("it is of another database")
 	case b.Encrypted != a.Encrypted || b.KeyID != a.KeyID:
 		return fmt.Errorf("its encryption differs")
+	case !b.Selection.Same(a.Selection):
+		return fmt.Errorf("its selection differs: %s, and that of the one before: %s", b.Selection, a.Selection)
 	case b.AllVersions != a.AllVersions:
 		return fmt.Errorf("one holds all versions, the other does not")
 	case !slices.Equal(slices.Sorted(maps.Keys(a.Groups)), slices.Sorted(maps.Keys(b.Groups))):

@@ -71,6 +71,8 @@ func (m *Manifest) validate() error {
 		return fmt.Errorf("key_id %.80q does not fit encrypted %v", m.KeyID, m.Encrypted)
 	case m.Compression != CompressionGzip:
 		return fmt.Errorf("compression %.80q is unknown", m.Compression)
+	case m.Partial == m.Selection.IsZero():
+		return fmt.Errorf("partial is %v and the selection is %q", m.Partial, m.Selection.String())
 	case len(m.Groups) == 0:
 		return fmt.Errorf("it has no groups")
 	}
