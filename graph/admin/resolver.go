@@ -12,6 +12,7 @@ import (
 // Node is what the resolvers need of a node.
 type Node interface {
 	SubmitBackup(ctx context.Context, q worker.BackupRequest) (taskID string, err error)
+	SubmitRestore(ctx context.Context, q worker.RestoreRequest) (taskID string, err error)
 	ListBackups(ctx context.Context, q worker.ListRequest) (*worker.Listed, error)
 	Task(id string) (task.Task, error)
 	Tasks() []task.Task

@@ -47,6 +47,10 @@ type Ref struct {
 // String returns "namespace/collection".
 func (r Ref) String() string { return r.Namespace + "/" + r.Collection }
 
+// Normal returns r with the default namespace filled in, or an error of kind
+// Usage that says what is wrong with a name.
+func (r Ref) Normal() (Ref, error) { return r.normal() }
+
 // normal returns r with the default namespace filled in, or an error of kind
 // Usage that says what is wrong with a name.
 func (r Ref) normal() (Ref, error) {
