@@ -24,9 +24,7 @@ func (m mutation) Restore(ctx context.Context, input RestoreInput) (*RestorePayl
 		Overwrite:   value(input.Overwrite),
 		Credentials: credentials(input.AccessKey, input.SecretKey, input.SessionToken, input.Anonymous),
 		Keys: worker.KeyRequest{
-			EncryptionKeyFile: value(input.EncryptionKeyFile), VaultAddr: value(input.VaultAddr),
-			VaultRoleIDFile: value(input.VaultRoleIDFile), VaultSecretIDFile: value(input.VaultSecretIDFile),
-			VaultPath: value(input.VaultPath), VaultField: value(input.VaultField), VaultFormat: value(input.VaultFormat),
+			EncryptionKeyFile: value(input.EncryptionKeyFile),
 		},
 	}
 	for _, rename := range input.Rename {

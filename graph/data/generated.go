@@ -151,7 +151,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "data.graphqls"
+//go:embed "data.graphqls" "state.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -164,6 +164,7 @@ func sourceData(filename string) string {
 
 var sources = []*ast.Source{
 	{Name: "data.graphqls", Input: sourceData("data.graphqls"), BuiltIn: false},
+	{Name: "state.graphqls", Input: sourceData("state.graphqls"), BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
 
@@ -185,6 +186,8 @@ func (ec *executionContext) childFields_Collection(ctx context.Context, field gr
 		return ec.fieldContext_Collection_createdTs(ctx, field)
 	case "count":
 		return ec.fieldContext_Collection_count(ctx, field)
+	case "state":
+		return ec.fieldContext_Collection_state(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Collection", field.Name)
 }
@@ -723,6 +726,29 @@ func (ec *executionContext) _Collection_count(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_Collection_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Collection", field, false, false, errors.New("field of type Int64 does not have child fields"))
+}
+
+func (ec *executionContext) _Collection_state(ctx context.Context, field graphql.CollectedField, obj *Collection) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Collection_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v CollectionState) graphql.Marshaler {
+			return ec.marshalNCollectionState2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollectionState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Collection_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Collection", field, false, false, errors.New("field of type CollectionState does not have child fields"))
 }
 
 func (ec *executionContext) _CommitPayload_commitTs(ctx context.Context, field graphql.CollectedField, obj *CommitPayload) (ret graphql.Marshaler) {
@@ -2675,6 +2701,11 @@ func (ec *executionContext) _Collection(ctx context.Context, sel ast.SelectionSe
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "state":
+			out.Values[i] = ec._Collection_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -3416,6 +3447,16 @@ func (ec *executionContext) marshalNCollection2ᚖgithubᚗcomᚋbrockdbᚋbrock
 		return graphql.Null
 	}
 	return ec._Collection(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNCollectionState2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollectionState(ctx context.Context, v any) (CollectionState, error) {
+	var res CollectionState
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNCollectionState2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCollectionState(ctx context.Context, sel ast.SelectionSet, v CollectionState) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) unmarshalNCreateCollectionInput2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋdataᚐCreateCollectionInput(ctx context.Context, v any) (CreateCollectionInput, error) {

@@ -3,6 +3,11 @@
 package data
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+
 	"github.com/brockdb/brock/graph/jsontext"
 )
 
@@ -20,6 +25,8 @@ type Collection struct {
 	CreatedTs uint64 `json:"createdTs"`
 	// How many records it has. Counting reads all keys: ask for it only when it is of use.
 	Count int64 `json:"count"`
+	// RESTORING while its records arrive from a backup: until then it can be read and not be changed.
+	State CollectionState `json:"state"`
 }
 
 // The answer of a mutation.
@@ -108,4 +115,62 @@ type RemoveInput struct {
 	Collection string `json:"collection"`
 	// The keys of the records.
 	Keys []string `json:"keys"`
+}
+
+// Whether a collection is whole.
+type CollectionState string
+
+const (
+	// It is whole.
+	CollectionStateReady CollectionState = "READY"
+	// Its records are arriving from a backup; if that is not finished, it goes.
+	CollectionStateRestoring CollectionState = "RESTORING"
+)
+
+var AllCollectionState = []CollectionState{
+	CollectionStateReady,
+	CollectionStateRestoring,
+}
+
+func (e CollectionState) IsValid() bool {
+	switch e {
+	case CollectionStateReady, CollectionStateRestoring:
+		return true
+	}
+	return false
+}
+
+func (e CollectionState) String() string {
+	return string(e)
+}
+
+func (e *CollectionState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = CollectionState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid CollectionState", str)
+	}
+	return nil
+}
+
+func (e CollectionState) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *CollectionState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e CollectionState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
 }

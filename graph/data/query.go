@@ -62,10 +62,17 @@ func (q query) Collections(ctx context.Context, namespace string) ([]*Collection
 	for i, c := range found {
 		list[i] = &Collection{
 			Namespace: c.Namespace, Name: c.Name, ID: c.ID, Schema: jsontext.Value(c.Schema),
-			CreatedTs: c.CreatedTs, Count: counts[c.ID],
+			CreatedTs: c.CreatedTs, Count: counts[c.ID], State: stateOf(c),
 		}
 	}
 	return list, nil
+}
+
+func stateOf(c store.Collection) CollectionState {
+	if c.Restoring {
+		return CollectionStateRestoring
+	}
+	return CollectionStateReady
 }
 
 func (q query) Record(_ context.Context, namespace, collection, key string) (*Record, error) {
