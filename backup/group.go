@@ -67,7 +67,7 @@ func RunGroup(ctx context.Context, q GroupRequest) (*manifest.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.Since == 0 {
+	if q.Since == 0 && q.Snapshot.Only == nil {
 		q.Progress.Expect(rawBytes)
 	}
 	ranges = without(ranges, q.Kept)
@@ -134,7 +134,12 @@ func (g *groupRun) work(ctx context.Context) error {
 	w := &rangeWriter{run: g, ctx: ctx, enc: enc, buf: make([]byte, 0, g.ChunkBytes+g.ChunkBytes/8)}
 	s := &scanner{ctx: ctx, snap: g.Snapshot, layout: g.layout, since: g.Since, allVersions: g.AllVersions}
 	for r := range g.queue {
-		err := s.scan(r, w.emit)
+		var err error
+		for _, part := range g.Snapshot.within(r) {
+			if err == nil {
+				err = s.scan(part, w.emit)
+			}
+		}
 		if err == nil {
 			err = w.finish()
 		}

@@ -39,6 +39,9 @@ func (b *Backup) plan(ctx context.Context, l *Listing) (*plan, error) {
 		return nil, err
 	}
 	series := &l.Series[len(l.Series)-1]
+	if p.reason = b.anotherSelection(series); p.reason != "" {
+		return p, nil
+	}
 	if err := b.fits(series); err != nil {
 		return nil, err
 	}

@@ -25,6 +25,10 @@ type Backup struct {
 	Key         ee.Key // zero: not encrypted
 	Group       uint32 // 0 means 1
 
+	// Selection chooses what is backed up, from a Selector; the zero Selection is
+	// all. A series is of one selection.
+	Selection manifest.Selection
+
 	// AllVersions keeps every version in (since, read_ts], for databases that
 	// are read at old timestamps. Otherwise the newest of each key is kept.
 	AllVersions bool
@@ -79,7 +83,7 @@ func (b *Backup) defaults() (*Backup, error) {
 	if c.Owner == "" {
 		c.Owner = "backup of database " + c.Source.Identity()
 	}
-	return &c, nil
+	return &c, c.choose()
 }
 
 // Check tells at once what Run would refuse: a destination that cannot be
@@ -199,6 +203,7 @@ func (b *Backup) begin(p *plan) *manifest.Manifest {
 		Path: manifest.FolderName(started), CreatedAt: started,
 		Encrypted: !b.Key.IsZero(), KeyID: b.Key.ID(), Compression: manifest.CompressionGzip,
 		Version: manifest.FormatVersion, DBID: b.Source.Identity(), AllVersions: b.AllVersions,
+		Partial: !b.Selection.IsZero(), Selection: b.Selection,
 	}
 	if parent := p.parent; parent != nil {
 		m.Type, m.Since, m.Parent = manifest.Incremental, parent.ReadTs, parent.Digest

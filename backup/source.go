@@ -62,6 +62,10 @@ type Snapshot struct {
 	// Skip holds key prefixes that are never backed up.
 	Skip [][]byte
 
+	// Only, when not nil, holds the key ranges that are backed up, ascending and
+	// apart from each other.
+	Only []KeyRange
+
 	// Collections and CollectionOf say what records belong to, for the counts
 	// in manifest and part lists. Both are empty where the program has no
 	// collections. CollectionOf returns false for keys of none.

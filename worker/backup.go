@@ -18,12 +18,14 @@ type BackupRequest struct {
 	ForceFull   bool   // begin a new series
 	Credentials destination.Credentials
 	Tuning      Tuning
+	Selection   manifest.Selection
 }
 
 // BackupParams is what a backup task keeps of its request.
 type BackupParams struct {
-	Destination string `json:"destination"` // without secrets
-	ForceFull   bool   `json:"force_full"`
+	Destination string             `json:"destination"` // without secrets
+	ForceFull   bool               `json:"force_full"`
+	Selection   manifest.Selection `json:"selection,omitzero"`
 }
 
 // Uses implements task.User.
@@ -65,7 +67,7 @@ func (n *Node) SubmitBackup(ctx context.Context, q BackupRequest) (taskID string
 		}
 		return "", err
 	}
-	params := BackupParams{Destination: b.Destination.String(), ForceFull: q.ForceFull}
+	params := BackupParams{Destination: b.Destination.String(), ForceFull: q.ForceFull, Selection: q.Selection}
 	return n.tasks.Submit(ctx, task.Backup, params, func(ctx context.Context, p *backup.Progress) (any, error) {
 		m, err := n.BackupGroup(ctx, q, p)
 		if err != nil {
@@ -102,7 +104,7 @@ func (n *Node) newBackup(ctx context.Context, q BackupRequest, progress *backup.
 	b := &backup.Backup{
 		Source: n.store.Source(), Destination: d, ForceFull: q.ForceFull, Key: n.options.Keys.First(),
 		Group: n.options.Group, Workers: n.options.BackupWorkers, Owner: n.options.Owner,
-		Progress: progress, Now: n.options.Now,
+		Progress: progress, Now: n.options.Now, Selection: q.Selection,
 	}
 	return b, q.Tuning.apply(b)
 }

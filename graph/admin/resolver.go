@@ -39,6 +39,7 @@ func (m mutation) Backup(ctx context.Context, input BackupInput) (*BackupPayload
 		Destination: input.Destination,
 		ForceFull:   input.ForceFull != nil && *input.ForceFull,
 		Credentials: credentials(input.AccessKey, input.SecretKey, input.SessionToken, input.Anonymous),
+		Selection:   selection(input.Include, input.Exclude, input.Namespaces),
 		Tuning: worker.Tuning{
 			CPUPercentage: input.CPUPercentage, ChunkSizeMB: input.ChunkSizeMb, CompressionLevel: string(value(input.CompressionLevel)),
 		},

@@ -42,6 +42,14 @@ type BackupInput struct {
 	ChunkSizeMB *int `json:"chunkSizeMB"`
 	// How hard it compresses.
 	CompressionLevel *CompressionLevel `json:"compressionLevel"`
+	// Only these collections: name or namespace/name; * stands for any characters, and
+	// alone for all. Not together with exclude. The backup is partial, and so is its
+	// series.
+	Include []string `json:"include"`
+	// All collections but these.
+	Exclude []string `json:"exclude"`
+	// Only collections of these namespaces. Names without a namespace are in them, else in the default one.
+	Namespaces []string `json:"namespaces"`
 }
 
 // GetDestination returns BackupInput.Destination, and is useful for accessing the field via an interface.
@@ -70,6 +78,15 @@ func (v *BackupInput) GetChunkSizeMB() *int { return v.ChunkSizeMB }
 
 // GetCompressionLevel returns BackupInput.CompressionLevel, and is useful for accessing the field via an interface.
 func (v *BackupInput) GetCompressionLevel() *CompressionLevel { return v.CompressionLevel }
+
+// GetInclude returns BackupInput.Include, and is useful for accessing the field via an interface.
+func (v *BackupInput) GetInclude() []string { return v.Include }
+
+// GetExclude returns BackupInput.Exclude, and is useful for accessing the field via an interface.
+func (v *BackupInput) GetExclude() []string { return v.Exclude }
+
+// GetNamespaces returns BackupInput.Namespaces, and is useful for accessing the field via an interface.
+func (v *BackupInput) GetNamespaces() []string { return v.Namespaces }
 
 // BackupResponse is returned by Backup on success.
 type BackupResponse struct {
