@@ -70,12 +70,26 @@ mutation Backup {
   }
 }
 `},
+		{Query: `# Load a collection of a backup into this database, under another name. With overwrite: true it
+# replaces one that exists; until: "2026-11-20T10:00:00Z" takes the newest backup of that time.
+mutation Restore {
+  restore(input: {
+    location: "/tmp/brock-backups"
+    include: ["cities"]
+    rename: [{from: "cities", to: "cities_then"}]
+  }) {
+    code
+    message
+    taskId
+  }
+}
+`},
 		{Query: `# What became of the tasks.
 query Tasks {
   tasks {
     id kind status phase lastUpdated
-    progress { records storedBytes fraction }
-    backupId backupNum path
+    progress { records storedBytes fraction bytesPerSecond etaSeconds }
+    requestedBy result
     message hint
   }
 }

@@ -176,12 +176,27 @@ func TestPagesForPeople(t *testing.T) {
 // TestExamplesRun runs what GraphiQL opens with.
 func TestExamplesRun(t *testing.T) {
 	a := newAlpha(t)
+	a.query("/graphql", `mutation {put(input: {collection: "cities", records: [{key: "Lima", value: 1}]}) {commitTs}}`)
+	backups := t.TempDir()
 	for path, examples := range map[string][]graphiql.Example{"/admin": adminExamples, "/graphql": dataExamples} {
 		for _, example := range examples {
-			query := strings.ReplaceAll(example.Query, "/tmp/brock-backups", t.TempDir())
-			if got := a.query(path, query); got.status != http.StatusOK || strings.Contains(got.body, `"errors"`) {
-				t.Errorf("%s: %s", example.Query, got.body)
-			}
+			a.example(path, strings.ReplaceAll(example.Query, "/tmp/brock-backups", backups))
+		}
+	}
+}
+
+var taskID = regexp.MustCompile(`"taskId":"(0x[0-9a-f]+)"`)
+
+// example runs an operation, and the task that it may have queued.
+func (a *alpha) example(path, query string) {
+	a.Helper()
+	got := a.query(path, query)
+	if got.status != http.StatusOK || strings.Contains(got.body, `"errors"`) {
+		a.Errorf("%s: %s", query, got.body)
+	}
+	if queued := taskID.FindStringSubmatch(got.body); queued != nil {
+		if task := a.wait(queued[1]); task.Status != "Success" {
+			a.Errorf("%s: %+v", query, task)
 		}
 	}
 }
@@ -199,9 +214,6 @@ func TestDocumentedExamples(t *testing.T) {
 	}
 	backups := t.TempDir()
 	for _, example := range found {
-		query := strings.ReplaceAll(example[2], "/tmp/brock-backups", backups)
-		if got := a.query(example[1], query); got.status != http.StatusOK || strings.Contains(got.body, `"errors"`) {
-			t.Errorf("%s: %s", example[2], got.body)
-		}
+		a.example(example[1], strings.ReplaceAll(example[2], "/tmp/brock-backups", backups))
 	}
 }

@@ -89,10 +89,22 @@ func (p *Plan) Print(w io.Writer) error {
 	}
 	for _, g := range p.Groups {
 		if err == nil && g.Target != "" {
-			_, err = fmt.Fprintf(w, "  group %d -> %s\n", g.Group, g.Target)
+			_, err = fmt.Fprintf(w, "  group %d -> %s%s\n", g.Group, g.Target, g.share(newest))
 		}
 	}
 	return err
+}
+
+// share says how much of a backup is restored, where that is not all.
+func (g *GroupPlan) share(newest *manifest.Manifest) string {
+	if g.only == nil {
+		return ""
+	}
+	chosen := 0
+	for _, r := range g.only {
+		chosen += len(r.Collections)
+	}
+	return fmt.Sprintf(" (%d of %d collections)", chosen, len(newest.Groups[g.Group].Collections))
 }
 
 // Plan reads and checks everything that can be checked before the disk is

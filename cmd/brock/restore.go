@@ -20,6 +20,8 @@ type restoreOptions struct {
 	location        string
 	backupID        string
 	backupNum       int
+	until           string
+	selection       selectionFlags
 	keys            keyFlags
 	zero            string
 	forceZero       bool
@@ -45,13 +47,16 @@ come to its end leaves nothing that looks finished.
 On stdout stand the version that was restored and the highest uid in use. An alpha
 that is started on the directory goes on above both by itself.`,
 		Example: `  brock restore -p restored -l /backups --force_zero=false
-  brock restore -p restored -l /backups --backup_num 2 --force_zero=false --dry_run`,
+  brock restore -p restored -l /backups --backup_num 2 --force_zero=false --dry_run
+  brock restore -p restored -l /backups --until 2026-11-20T10:00:00Z --include 'geo/*' --force_zero=false`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd) },
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.dir, "postings", "p", "", "`DIR` in which p1, p2… are made")
 	addLocation(cmd, &o.location)
 	addBackup(cmd, &o.backupID, &o.backupNum, "the series begun last", "the newest")
+	addUntil(cmd, &o.until)
+	o.selection.add(cmd)
 	o.keys.add(cmd)
 	flags.StringVarP(&o.zero, "zero", "z", "", "`ADDR` of a zero to tell about the restored version; not served by this version")
 	flags.BoolVar(&o.forceZero, "force_zero", true, "refuse to restore without a zero")
@@ -106,9 +111,13 @@ func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	until, err := restore.ParseUntil(o.until)
+	if err != nil {
+		return err
+	}
 	r := &restore.Restore{
-		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Keys: keys, Dir: o.dir,
-		NewSchema: worker.NewRestoreSchema, IgnoreFreeSpace: o.ignoreFreeSpace, Progress: new(backup.Progress),
+		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Until: until, Keys: keys, Dir: o.dir,
+		NewSchema: worker.NewSelectionSchema(o.selection.Selection), IgnoreFreeSpace: o.ignoreFreeSpace, Progress: new(backup.Progress),
 	}
 	plan, err := r.Plan(ctx)
 	if err != nil {

@@ -64,6 +64,14 @@ type BackupInput struct {
 	ChunkSizeMb *int `json:"chunkSizeMB,omitempty"`
 	// How hard it compresses.
 	CompressionLevel *CompressionLevel `json:"compressionLevel,omitempty"`
+	// Only these collections: name or namespace/name; * stands for any characters, and
+	// alone for all. Not together with exclude. The backup is partial, and so is its
+	// series.
+	Include []string `json:"include,omitempty"`
+	// All collections but these.
+	Exclude []string `json:"exclude,omitempty"`
+	// Only collections of these namespaces. Names without a namespace are in them, else in the default one.
+	Namespaces []string `json:"namespaces,omitempty"`
 }
 
 // A stored file of a backup.
@@ -82,6 +90,16 @@ type BackupPayload struct {
 	Response *Response `json:"response,omitempty"`
 	// The id to ask task for.
 	TaskID *string `json:"taskId,omitempty"`
+}
+
+// Which collections a backup was asked for.
+type BackupSelection struct {
+	// Only these, unless it is empty.
+	Include []string `json:"include"`
+	// All but these.
+	Exclude []string `json:"exclude"`
+	// Only those of these namespaces, unless it is empty.
+	Namespaces []string `json:"namespaces"`
 }
 
 // The answer to cancelTask.
@@ -172,6 +190,10 @@ type Manifest struct {
 	RawBytes int64 `json:"rawBytes"`
 	// Bytes of all parts, as stored.
 	StoredBytes int64 `json:"storedBytes"`
+	// Whether it holds some collections only: those of its groups.
+	Partial bool `json:"partial"`
+	// What a partial backup was asked for; null when it holds all.
+	Selection *BackupSelection `json:"selection,omitempty"`
 }
 
 // What can be done.
@@ -202,12 +224,78 @@ type NodeState struct {
 type Query struct {
 }
 
+// A collection and its new name. Both are name or namespace/name.
+type RenameInput struct {
+	// Its name in the backup.
+	From string `json:"from"`
+	// Its name in the database.
+	To string `json:"to"`
+}
+
 // What a mutation says about itself.
 type Response struct {
 	// A sentence for people.
 	Message *string `json:"message,omitempty"`
 	// Success: otherwise the answer holds the reason why not, and no data.
 	Code *string `json:"code,omitempty"`
+}
+
+// What to restore from where. The fields of Dgraph's restore, and more.
+type RestoreInput struct {
+	// Where the backups are: an absolute path such as /backups or file:///backups, or a URI of an object store.
+	Location string `json:"location"`
+	// The series; the one begun last when it is left out.
+	BackupID *string `json:"backupId,omitempty"`
+	// The last backup of the series to use; the newest when it is left out.
+	BackupNum *int `json:"backupNum,omitempty"`
+	// Instead of backupNum: the newest backup that was begun at or before this moment (RFC 3339), such as 2026-11-20T10:00:00Z.
+	Until *string `json:"until,omitempty"`
+	// Only these collections: name or namespace/name; * stands for any characters. Not together with exclude.
+	Include []string `json:"include,omitempty"`
+	// All collections but these.
+	Exclude []string `json:"exclude,omitempty"`
+	// Only collections of these namespaces. Names without a namespace are in them, else in the default one.
+	Namespaces []string `json:"namespaces,omitempty"`
+	// Other names for some of the restored collections.
+	Rename []*RenameInput `json:"rename,omitempty"`
+	// Replace collections that exist. Each is served as it was until all records are in, and is replaced then.
+	Overwrite *bool `json:"overwrite,omitempty"`
+	// The file, on the server, with the key that the backup is encrypted with. Without it and the vault fields, the server's own keys count.
+	EncryptionKeyFile *string `json:"encryptionKeyFile,omitempty"`
+	// The address of HashiCorp Vault, to take the key from; the server's own when it is left out.
+	VaultAddr *string `json:"vaultAddr,omitempty"`
+	// The file, on the server, with the role id for Vault.
+	VaultRoleIDFile *string `json:"vaultRoleIDFile,omitempty"`
+	// The file, on the server, with the secret id for Vault.
+	VaultSecretIDFile *string `json:"vaultSecretIDFile,omitempty"`
+	// Where in Vault the key is.
+	VaultPath *string `json:"vaultPath,omitempty"`
+	// The field of the secret.
+	VaultField *string `json:"vaultField,omitempty"`
+	// How the key is written there: base64 or raw.
+	VaultFormat *string `json:"vaultFormat,omitempty"`
+	// Access key of the object store, where it needs one.
+	AccessKey *string `json:"accessKey,omitempty"`
+	// Secret key of the object store. It is not stored, logged or shown anywhere.
+	SecretKey *string `json:"secretKey,omitempty"`
+	// Session token of the object store, when the keys are temporary.
+	SessionToken *string `json:"sessionToken,omitempty"`
+	// Send no credentials to the object store, not even those of the environment.
+	Anonymous *bool `json:"anonymous,omitempty"`
+	// Of Dgraph: not supported beyond 1, since a series is always restored from its full backup on.
+	IncrementalFrom *int `json:"incrementalFrom,omitempty"`
+	// Of Dgraph: not supported, since a restore is always complete.
+	IsPartial *bool `json:"isPartial,omitempty"`
+}
+
+// The answer to restore.
+type RestorePayload struct {
+	// Success: otherwise the answer holds the reason why not, and no data.
+	Code *string `json:"code,omitempty"`
+	// A sentence for people.
+	Message *string `json:"message,omitempty"`
+	// The id to ask task for.
+	TaskID *string `json:"taskId,omitempty"`
 }
 
 // Which task.

@@ -67,7 +67,7 @@ func manifestPayload(m *manifest.Manifest) *Manifest {
 		BackupID: m.BackupID, BackupNum: uint64(m.BackupNum), Encrypted: m.Encrypted, Path: m.Path,
 		Since: m.Since, ReadTs: m.ReadTs, Type: m.Type, Compression: m.Compression, Version: m.Version,
 		DbID: m.DBID, CreatedAt: m.CreatedAt, FinishedAt: m.FinishedAt, Parent: unlessZero(m.Parent),
-		KeyID: unlessZero(m.KeyID), MaxUID: m.MaxUID, AllVersions: m.AllVersions, Reason: unlessZero(m.Reason),
+		Partial: m.Partial, Selection: selectionPayload(m), KeyID: unlessZero(m.KeyID), MaxUID: m.MaxUID, AllVersions: m.AllVersions, Reason: unlessZero(m.Reason),
 		Parts: m.Parts, Records: m.Records, RawBytes: m.RawBytes, StoredBytes: m.StoredBytes,
 		Groups: make([]*BackupGroup, 0, len(m.Groups)),
 	}

@@ -24,7 +24,9 @@ func (m mutation) Restore(ctx context.Context, input RestoreInput) (*RestorePayl
 		Overwrite:   value(input.Overwrite),
 		Credentials: credentials(input.AccessKey, input.SecretKey, input.SessionToken, input.Anonymous),
 		Keys: worker.KeyRequest{
-			EncryptionKeyFile: value(input.EncryptionKeyFile),
+			EncryptionKeyFile: value(input.EncryptionKeyFile), VaultAddr: value(input.VaultAddr),
+			VaultRoleIDFile: value(input.VaultRoleIDFile), VaultSecretIDFile: value(input.VaultSecretIDFile),
+			VaultPath: value(input.VaultPath), VaultField: value(input.VaultField), VaultFormat: value(input.VaultFormat),
 		},
 	}
 	for _, rename := range input.Rename {
@@ -40,4 +42,13 @@ func (m mutation) Restore(ctx context.Context, input RestoreInput) (*RestorePayl
 
 func selection(include, exclude, namespaces []string) manifest.Selection {
 	return manifest.Selection{Include: include, Exclude: exclude, Namespaces: namespaces}
+}
+
+// selectionPayload is null for a backup of everything.
+func selectionPayload(m *manifest.Manifest) *BackupSelection {
+	if !m.Partial {
+		return nil
+	}
+	list := func(words []string) []string { return append([]string{}, words...) }
+	return &BackupSelection{Include: list(m.Selection.Include), Exclude: list(m.Selection.Exclude), Namespaces: list(m.Selection.Namespaces)}
 }
