@@ -129,10 +129,9 @@ func mutate(t *testing.T, n *Node, w world, random *rand.Rand, changes int) {
 
 // point is a backup and what was in the node when it was taken.
 type point struct {
-	id      string
-	num     int
-	partial []string // the collections it was asked for; nil for all
-	w       world
+	id  string
+	num int
+	w   world
 }
 
 // wish is a random restore and what it should come to.
