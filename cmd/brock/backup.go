@@ -47,7 +47,7 @@ an interrupt cancels the backup then.`,
 }
 
 func (o *backupOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	admin, closeAlpha, err := o.remote.admin()
+	admin, closeAlpha, err := o.remote.admin(ctx)
 	if err != nil {
 		return err
 	}

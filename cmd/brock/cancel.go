@@ -36,7 +36,7 @@ nothing that looks finished.`,
 }
 
 func (o *cancelOptions) run(ctx context.Context, cmd *cobra.Command, id string) error {
-	admin, closeAlpha, err := o.remote.admin()
+	admin, closeAlpha, err := o.remote.admin(ctx)
 	if err != nil {
 		return err
 	}

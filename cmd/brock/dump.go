@@ -38,7 +38,7 @@ that name as it was.`,
 }
 
 func (o *dumpOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	alpha, err := o.remote.connect()
+	alpha, err := o.remote.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func addCollection(cmd *cobra.Command, namespace, collection *string) {
 }
 
 func (o *loadOptions) run(ctx context.Context, cmd *cobra.Command) (err error) {
-	alpha, err := o.remote.connect()
+	alpha, err := o.remote.connect(ctx)
 	if err != nil {
 		return err
 	}

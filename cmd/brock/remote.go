@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"os"
@@ -18,13 +19,14 @@ const defaultAlpha = "http://127.0.0.1:8080"
 
 // remoteFlags are the flags of every command that asks a running alpha.
 type remoteFlags struct {
-	alpha       string
-	authToken   string
-	accessToken string
-	caCert      string
-	clientCert  string
-	clientKey   string
-	timeout     time.Duration
+	alpha         string
+	authToken     string
+	authTokenFile string
+	accessToken   string
+	caCert        string
+	clientCert    string
+	clientKey     string
+	timeout       time.Duration
 }
 
 func (r *remoteFlags) add(cmd *cobra.Command) {
@@ -32,6 +34,7 @@ func (r *remoteFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&r.alpha, "alpha", defaultAlpha, "`URL` of the alpha")
 	flags.StringVar(&r.authToken, "auth_token", "",
 		"`TOKEN` that the alpha was started with; better set in the environment than where ps shows it")
+	flags.StringVar(&r.authTokenFile, "auth_token_file", "", "`FILE` that holds the --auth_token")
 	flags.StringVar(&r.accessToken, "access_token", "",
 		"`JWT` of a login; empty means that of brock login, if there was one to this alpha")
 	flags.StringVar(&r.caCert, "tls_ca_cert", "", "`FILE` of the authorities (PEM) that may vouch for the alpha; empty means the system's")
@@ -41,7 +44,23 @@ func (r *remoteFlags) add(cmd *cobra.Command) {
 	completeNothing(cmd, "alpha", "auth_token", "access_token", "timeout")
 }
 
-func (r *remoteFlags) connect() (*client.Client, error) {
+// connect returns a client of the alpha, which is not asked for anything yet
+// unless the token of a login has to be renewed.
+func (r *remoteFlags) connect(ctx context.Context) (*client.Client, error) {
+	alpha, err := r.connectAs(r.accessToken)
+	if err != nil || r.accessToken != "" {
+		return alpha, err
+	}
+	token, err := r.keptToken(ctx, alpha)
+	if err != nil || token == "" {
+		return alpha, err
+	}
+	alpha.Close()
+	return r.connectAs(token)
+}
+
+// connectAs returns a client that sends an access token; "" is none.
+func (r *remoteFlags) connectAs(token string) (*client.Client, error) {
 	config, err := r.tls()
 	if err != nil {
 		return nil, err
@@ -49,14 +68,27 @@ func (r *remoteFlags) connect() (*client.Client, error) {
 	if r.timeout <= 0 {
 		return nil, fault.New(fault.Usage, "use flag --timeout", "it is not above 0")
 	}
-	return client.New(r.alpha, client.Options{
-		AuthToken: r.authToken, AccessToken: r.accessToken, TLS: config, Timeout: r.timeout,
-	})
+	authToken, err := r.token()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(r.alpha, client.Options{AuthToken: authToken, AccessToken: token, TLS: config, Timeout: r.timeout})
+}
+
+func (r *remoteFlags) token() (string, error) {
+	if r.authTokenFile == "" {
+		return r.authToken, nil
+	}
+	if r.authToken != "" {
+		return "", fault.New(fault.Usage, "use flag --auth_token_file", "there is --auth_token as well").WithHint("give one of them")
+	}
+	token, err := readSecretFile("auth_token_file", r.authTokenFile)
+	return string(token), err
 }
 
 // admin connects to /admin. The function closes the connection.
-func (r *remoteFlags) admin() (graphql.Client, func(), error) {
-	alpha, err := r.connect()
+func (r *remoteFlags) admin(ctx context.Context) (graphql.Client, func(), error) {
+	alpha, err := r.connect(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -40,7 +40,7 @@ does that.`,
 }
 
 func (o *taskOptions) run(ctx context.Context, cmd *cobra.Command, id string) error {
-	admin, closeAlpha, err := o.remote.admin()
+	admin, closeAlpha, err := o.remote.admin(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (t *taskJSON) print(w io.Writer, output choice) error {
 
 // completeTasks offers the ids of the tasks, if the alpha tells them.
 func (r *remoteFlags) completeTasks(cmd *cobra.Command, args []string, _ string) (ids []string, _ cobra.ShellCompDirective) {
-	admin, closeAlpha, err := r.admin()
+	admin, closeAlpha, err := r.admin(cmd.Context())
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

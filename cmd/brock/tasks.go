@@ -35,7 +35,7 @@ the newest first. Of the finished ones an alpha remembers the newest (--kept_tas
 }
 
 func (o *tasksOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	admin, closeAlpha, err := o.remote.admin()
+	admin, closeAlpha, err := o.remote.admin(ctx)
 	if err != nil {
 		return err
 	}

@@ -196,6 +196,88 @@ type HealthResponse struct {
 // GetHealth returns HealthResponse.Health, and is useful for accessing the field via an interface.
 func (v *HealthResponse) GetHealth() []HealthHealthNodeState { return v.Health }
 
+// LoginLoginLoginPayload includes the requested fields of the GraphQL type LoginPayload.
+// The GraphQL type's documentation follows.
+//
+// The answer to login.
+type LoginLoginLoginPayload struct {
+	// The tokens.
+	Response *LoginLoginLoginPayloadResponseLoginResponse `json:"response"`
+}
+
+// GetResponse returns LoginLoginLoginPayload.Response, and is useful for accessing the field via an interface.
+func (v *LoginLoginLoginPayload) GetResponse() *LoginLoginLoginPayloadResponseLoginResponse {
+	return v.Response
+}
+
+// LoginLoginLoginPayloadResponseLoginResponse includes the requested fields of the GraphQL type LoginResponse.
+// The GraphQL type's documentation follows.
+//
+// What a login gives.
+type LoginLoginLoginPayloadResponseLoginResponse struct {
+	// What requests send, for some hours.
+	AccessJWT *string `json:"accessJWT"`
+	// What gives new tokens, for some days.
+	RefreshJWT *string `json:"refreshJWT"`
+}
+
+// GetAccessJWT returns LoginLoginLoginPayloadResponseLoginResponse.AccessJWT, and is useful for accessing the field via an interface.
+func (v *LoginLoginLoginPayloadResponseLoginResponse) GetAccessJWT() *string { return v.AccessJWT }
+
+// GetRefreshJWT returns LoginLoginLoginPayloadResponseLoginResponse.RefreshJWT, and is useful for accessing the field via an interface.
+func (v *LoginLoginLoginPayloadResponseLoginResponse) GetRefreshJWT() *string { return v.RefreshJWT }
+
+// LoginResponse is returned by Login on success.
+type LoginResponse struct {
+	// Gives tokens for a user and password, or for a refresh token. Requests send the
+	// access token in the header X-Dgraph-AccessToken.
+	Login *LoginLoginLoginPayload `json:"login"`
+}
+
+// GetLogin returns LoginResponse.Login, and is useful for accessing the field via an interface.
+func (v *LoginResponse) GetLogin() *LoginLoginLoginPayload { return v.Login }
+
+// RefreshLoginLoginPayload includes the requested fields of the GraphQL type LoginPayload.
+// The GraphQL type's documentation follows.
+//
+// The answer to login.
+type RefreshLoginLoginPayload struct {
+	// The tokens.
+	Response *RefreshLoginLoginPayloadResponseLoginResponse `json:"response"`
+}
+
+// GetResponse returns RefreshLoginLoginPayload.Response, and is useful for accessing the field via an interface.
+func (v *RefreshLoginLoginPayload) GetResponse() *RefreshLoginLoginPayloadResponseLoginResponse {
+	return v.Response
+}
+
+// RefreshLoginLoginPayloadResponseLoginResponse includes the requested fields of the GraphQL type LoginResponse.
+// The GraphQL type's documentation follows.
+//
+// What a login gives.
+type RefreshLoginLoginPayloadResponseLoginResponse struct {
+	// What requests send, for some hours.
+	AccessJWT *string `json:"accessJWT"`
+	// What gives new tokens, for some days.
+	RefreshJWT *string `json:"refreshJWT"`
+}
+
+// GetAccessJWT returns RefreshLoginLoginPayloadResponseLoginResponse.AccessJWT, and is useful for accessing the field via an interface.
+func (v *RefreshLoginLoginPayloadResponseLoginResponse) GetAccessJWT() *string { return v.AccessJWT }
+
+// GetRefreshJWT returns RefreshLoginLoginPayloadResponseLoginResponse.RefreshJWT, and is useful for accessing the field via an interface.
+func (v *RefreshLoginLoginPayloadResponseLoginResponse) GetRefreshJWT() *string { return v.RefreshJWT }
+
+// RefreshResponse is returned by Refresh on success.
+type RefreshResponse struct {
+	// Gives tokens for a user and password, or for a refresh token. Requests send the
+	// access token in the header X-Dgraph-AccessToken.
+	Login *RefreshLoginLoginPayload `json:"login"`
+}
+
+// GetLogin returns RefreshResponse.Login, and is useful for accessing the field via an interface.
+func (v *RefreshResponse) GetLogin() *RefreshLoginLoginPayload { return v.Login }
+
 // TaskFields includes the GraphQL fields of TaskPayload requested by the fragment TaskFields.
 // The GraphQL type's documentation follows.
 //
@@ -423,6 +505,26 @@ type __CancelTaskInput struct {
 // GetId returns __CancelTaskInput.Id, and is useful for accessing the field via an interface.
 func (v *__CancelTaskInput) GetId() string { return v.Id }
 
+// __LoginInput is used internally by genqlient
+type __LoginInput struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+// GetUser returns __LoginInput.User, and is useful for accessing the field via an interface.
+func (v *__LoginInput) GetUser() string { return v.User }
+
+// GetPassword returns __LoginInput.Password, and is useful for accessing the field via an interface.
+func (v *__LoginInput) GetPassword() string { return v.Password }
+
+// __RefreshInput is used internally by genqlient
+type __RefreshInput struct {
+	Token string `json:"token"`
+}
+
+// GetToken returns __RefreshInput.Token, and is useful for accessing the field via an interface.
+func (v *__RefreshInput) GetToken() string { return v.Token }
+
 // __TaskInput is used internally by genqlient
 type __TaskInput struct {
 	Id string `json:"id"`
@@ -558,6 +660,84 @@ func Health(
 	}
 
 	data_ = &HealthResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by Login.
+const Login_Operation = `
+mutation Login ($user: String!, $password: String!) {
+	login(userId: $user, password: $password) {
+		response {
+			accessJWT
+			refreshJWT
+		}
+	}
+}
+`
+
+// Login gives tokens for a user and password.
+func Login(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	user string,
+	password string,
+) (data_ *LoginResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "Login",
+		Query:  Login_Operation,
+		Variables: &__LoginInput{
+			User:     user,
+			Password: password,
+		},
+	}
+
+	data_ = &LoginResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by Refresh.
+const Refresh_Operation = `
+mutation Refresh ($token: String!) {
+	login(refreshToken: $token) {
+		response {
+			accessJWT
+			refreshJWT
+		}
+	}
+}
+`
+
+// Refresh gives tokens for the refresh token of an earlier login.
+func Refresh(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	token string,
+) (data_ *RefreshResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "Refresh",
+		Query:  Refresh_Operation,
+		Variables: &__RefreshInput{
+			Token: token,
+		},
+	}
+
+	data_ = &RefreshResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
