@@ -199,6 +199,8 @@ func TestJSON(t *testing.T) {
 	good(t, "task", id, "--watch", "--alpha", a.url)
 	task := good(t, "task", id, "--alpha", a.url, "--output", "json").stdout
 	golden(t, "json-task.txt", settled(task, to))
+	plan := good(t, "restore", "-p", filepath.Join(t.TempDir(), "r"), "-l", to, "--force_zero=false", "--dry_run", "--output", "json").stdout
+	golden(t, "json-plan.txt", regexp.MustCompile(`"version": \d+|"dir": "[^"]*"`).ReplaceAllString(settled(plan, to), `"…"`))
 	restored := good(t, "restore", "-p", filepath.Join(t.TempDir(), "r"), "-l", to, "--force_zero=false", "--output", "json").stdout
 	golden(t, "json-restore.txt", regexp.MustCompile(`"version": \d+|"/[^"]*"`).ReplaceAllString(settled(restored), `"…"`))
 	golden(t, "json-verify.txt", settled(good(t, "verify", "-l", to, "--output", "json").stdout, to))

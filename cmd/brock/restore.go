@@ -123,6 +123,9 @@ func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if o.dryRun && o.output.value == "json" {
+		return printJSON(cmd.OutOrStdout(), newPlanJSON(plan))
+	}
 	if o.dryRun {
 		return plan.Print(cmd.OutOrStdout())
 	}

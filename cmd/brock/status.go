@@ -56,7 +56,7 @@ type serverJSON struct {
 }
 
 func (o *statusOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	admin, closeAlpha, err := o.remote.admin()
+	admin, closeAlpha, err := o.remote.admin(ctx)
 	if err != nil {
 		return err
 	}
