@@ -21,8 +21,7 @@ func main() {
 }
 
 // run starts "go test -json" and follows it to its end. It fails when a test
-// or a build failed, when "go test" could not do its work and, in CI, when a
-// test was left out.
+// or a build failed and when "go test" could not do its work.
 func run(args []string) error {
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
@@ -48,9 +47,6 @@ func run(args []string) error {
 	}
 	if waitErr != nil {
 		return fmt.Errorf("cannot pass the tests: go test: %w", waitErr)
-	}
-	if len(report.skipped) > 0 && os.Getenv("CI") == "true" {
-		return fmt.Errorf("cannot pass the tests in CI: %d were left out", len(report.skipped))
 	}
 	return nil
 }

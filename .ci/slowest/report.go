@@ -39,13 +39,6 @@ type report struct {
 	held     map[testID][]string // output of tests that may still fail
 	timings  []timing
 	failures []testID // packages and tests, in the order they failed
-	skipped  []skip   // tests that were left out, in their order
-}
-
-// skip is a test that was left out, and what it said about that.
-type skip struct {
-	testID
-	output string
 }
 
 func newReport(w io.Writer) *report {
@@ -87,12 +80,7 @@ func (r *report) line(line []byte) {
 		if !isProgress(e.Output) {
 			r.held[id] = append(r.held[id], e.Output)
 		}
-	case "skip":
-		if e.Test != "" {
-			r.skipped = append(r.skipped, skip{id, strings.Join(r.held[id], "")})
-		}
-		r.passed(id)
-	case "pass":
+	case "pass", "skip":
 		r.passed(id)
 	case "fail":
 		r.failed(id)
@@ -143,8 +131,8 @@ func (r *report) flush(id testID) {
 	delete(r.held, id)
 }
 
-// close prints the count slowest tests, and once more what failed and what was
-// left out, so that the end of a long log says it.
+// close prints the count slowest tests, and once more what failed, so that
+// the end of a long log says it.
 func (r *report) close(count int) error {
 	slices.SortStableFunc(r.timings, func(a, b timing) int { return cmp.Compare(b.elapsed, a.elapsed) })
 	slowest := r.timings[:min(count, len(r.timings))]
@@ -157,12 +145,6 @@ func (r *report) close(count int) error {
 	}
 	for _, id := range r.failures {
 		r.print(strings.TrimRight("FAIL\t"+id.Package+"\t"+id.Test, "\t") + "\n")
-	}
-	if len(r.skipped) > 0 {
-		r.print(fmt.Sprintf("\n!!! LEFT OUT, SO NOT TESTED HERE: %d tests !!!\n", len(r.skipped)))
-	}
-	for _, s := range r.skipped {
-		r.print(s.Package + " " + s.Test + "\n" + s.output)
 	}
 	return r.out.Flush()
 }

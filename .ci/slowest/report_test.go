@@ -54,18 +54,6 @@ func TestReport(t *testing.T) {
 				"\nfailed:\nFAIL\tx/a\tTestBad\nFAIL\tx/a\n",
 		},
 		{
-			name: "what was left out is said at the end",
-			events: `{"Action":"output","Package":"x/a","Test":"TestA","Output":"=== RUN   TestA\n"}
-{"Action":"output","Package":"x/a","Test":"TestA","Output":"    a_test.go:7: there is no browser\n"}
-{"Action":"skip","Package":"x/a","Test":"TestA","Elapsed":0}
-{"Action":"output","Package":"x/a","Output":"ok  \tx/a\t0.1s\n"}
-{"Action":"pass","Package":"x/a","Elapsed":0.1}
-`,
-			want: "ok  \tx/a\t0.1s\n" +
-				"\n1 slowest of 1 tests:\n    0.00s  x/a TestA\n" +
-				"\n!!! LEFT OUT, SO NOT TESTED HERE: 1 tests !!!\nx/a TestA\n    a_test.go:7: there is no browser\n",
-		},
-		{
 			name: "a crash shows what the unfinished tests printed",
 			events: `{"Action":"output","Package":"x/a","Test":"TestB","Output":"panic: boom\n"}
 {"Action":"output","Package":"x/a","Test":"TestA","Output":"    working\n"}
