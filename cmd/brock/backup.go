@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -15,9 +12,8 @@ import (
 type backupOptions struct {
 	destination string
 	forceFull   bool
-	wait        bool
+	follow      follow
 	remote      remoteFlags
-	output      choice
 }
 
 func newBackup() *cobra.Command {
@@ -38,8 +34,7 @@ an interrupt cancels the backup then.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&o.destination, "destination", "d", "", "`URI` to back up to: an absolute path, or file:///path")
 	flags.BoolVar(&o.forceFull, "force_full", false, "begin a new series with a full backup")
-	flags.BoolVar(&o.wait, "wait", false, "wait for the backup's end and show its progress")
-	addChoice(cmd, &o.output, "output", "form of the task", "text", "json")
+	o.follow.add(cmd)
 	o.remote.add(cmd)
 	require(cmd, "destination")
 	completeDirs(cmd, "destination")
@@ -58,33 +53,5 @@ func (o *backupOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	id := orZero(queued.Backup.TaskId)
-	if !o.wait {
-		if o.output.value == "text" {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", id)
-			return err
-		}
-		task, err := askTask(ctx, admin, id)
-		if err != nil {
-			return err
-		}
-		return printJSON(cmd.OutOrStdout(), task)
-	}
-	task, err := watchOrCancel(ctx, admin, id, "backup", cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
-	return errors.Join(o.print(cmd.OutOrStdout(), task), task.failure())
-}
-
-func (o *backupOptions) print(w io.Writer, t *taskJSON) error {
-	if o.output.value == "json" {
-		return printJSON(w, t)
-	}
-	if t.failure() != nil {
-		return nil // which is said on stderr
-	}
-	_, err := fmt.Fprintf(w, "backup %d of series %s: %s/%s, %d records, %s, stored %s, %s\n",
-		t.BackupNum, t.BackupID, t.Destination, t.Path, t.Records, byteCount(t.RawBytes), byteCount(t.StoredBytes), t.took())
-	return err
+	return o.follow.task(ctx, cmd, admin, orZero(queued.Backup.TaskId))
 }
