@@ -27,10 +27,10 @@ type planGroupJSON struct {
 
 func newPlanJSON(p *restore.Plan) planJSON {
 	newest := p.Newest()
-	j := planJSON{Location: p.Location, BackupID: p.BackupID, BackupNum: int(newest.BackupNum), Version: newest.ReadTs,
+	j := planJSON{Location: p.Location, BackupID: p.BackupID, BackupNum: newest.BackupNum, Version: newest.ReadTs,
 		Backups: []planBackupJSON{}, Groups: []planGroupJSON{}}
 	for _, m := range p.Chain {
-		j.Backups = append(j.Backups, planBackupJSON{int(m.BackupNum), m.Type, m.Path, m.Records, m.StoredBytes})
+		j.Backups = append(j.Backups, planBackupJSON{m.BackupNum, m.Type, m.Path, m.Records, m.StoredBytes})
 	}
 	for _, g := range p.Groups {
 		j.Groups = append(j.Groups, planGroupJSON{g.Group, g.Target})
