@@ -35,7 +35,7 @@ func (r *release) run() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }() // it is in the temporary folder
 	var made []string
 	for _, platform := range r.platforms {
 		files, err := r.platform(platform, filepath.Join(scratch, "brock"))
