@@ -112,30 +112,45 @@ const maxPartList = 1 << 30
 // against the manifest, whose key must have been checked. Every byte is
 // authenticated by the manifest's digest of it.
 func ReadPartList(ctx context.Context, d destination.Destination, m *manifest.Manifest, group uint32, key ee.Key) (*archive.List, error) {
-	g := m.Groups[group]
-	name := path.Join(m.Path, g.PartList.Name)
-	corrupt := func(format string, args ...any) error {
-		return fault.New(fault.Corrupt, "read part list "+name, format, args...).
-			WithHint("bring the object back from a copy, or restore an earlier backup")
+	stored, err := readPartList(ctx, d, m, group)
+	if err != nil {
+		return nil, err
 	}
-	stored, err := readObject(ctx, d, name, min(g.PartList.Bytes, maxPartList))
+	return decodePartList(stored, m, group, key)
+}
+
+func damagedList(m *manifest.Manifest, group uint32, format string, args ...any) error {
+	return fault.New(fault.Corrupt, "read part list "+path.Join(m.Path, m.Groups[group].PartList.Name), format, args...).
+		WithHint("bring the object back from a copy, or restore an earlier backup")
+}
+
+// readPartList reads a part list as it is stored, and holds it against the
+// manifest's digest of it.
+func readPartList(ctx context.Context, d destination.Destination, m *manifest.Manifest, group uint32) ([]byte, error) {
+	want := m.Groups[group].PartList
+	stored, err := readObject(ctx, d, path.Join(m.Path, want.Name), min(want.Bytes, maxPartList))
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return nil, corrupt("it is missing: %w", err)
+		return nil, damagedList(m, group, "it is missing: %w", err)
 	case err != nil:
 		return nil, err
-	case int64(len(stored)) != g.PartList.Bytes:
-		return nil, corrupt("it has %d bytes, the manifest says %d", len(stored), g.PartList.Bytes)
-	case manifest.Digest(stored) != g.PartList.SHA256:
-		return nil, corrupt("it was altered: its SHA-256 is not the manifest's")
+	case int64(len(stored)) != want.Bytes:
+		return nil, damagedList(m, group, "it has %d bytes, the manifest says %d", len(stored), want.Bytes)
+	case manifest.Digest(stored) != want.SHA256:
+		return nil, damagedList(m, group, "it was altered: its SHA-256 is not the manifest's")
 	}
+	return stored, nil
+}
+
+// decodePartList decodes what readPartList returned, which it overwrites.
+func decodePartList(stored []byte, m *manifest.Manifest, group uint32, key ee.Key) (*archive.List, error) {
 	list, err := archive.DecodeList(stored, key, archive.ListHead{
 		BackupID: m.BackupID, Group: group, Since: m.Since, ReadTs: m.ReadTs})
 	if err != nil {
-		return nil, corrupt("%w", err)
+		return nil, damagedList(m, group, "%w", err)
 	}
-	if err := checkTotals(list, g); err != nil {
-		return nil, corrupt("%w", err)
+	if err := checkTotals(list, m.Groups[group]); err != nil {
+		return nil, damagedList(m, group, "%w", err)
 	}
 	return list, nil
 }

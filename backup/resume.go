@@ -226,6 +226,9 @@ func (b *Backup) reuse(ctx context.Context, held Held, snap *Snapshot) (*resumed
 			}
 		}
 	}
+	if err := destination.RemoveDebris(ctx, b.Destination, held.Folder); err != nil && !fault.Is(err, fault.Denied) {
+		return nil, err
+	}
 	if saved.Parts > 0 {
 		b.Progress.Resume(saved)
 	}

@@ -209,7 +209,13 @@ func (c *cutOff) nothingElse(what string) {
 			if err != nil {
 				c.t.Fatalf("%s: %v", what, err)
 			}
-			names := destinationtest.Names(c.t, c.faulty, m.Path)
+			names, err := filepath.Glob(filepath.Join(c.dir, m.Path, "*")) // unfinished objects too
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			if hidden, _ := filepath.Glob(filepath.Join(c.dir, m.Path, ".*")); len(hidden) > 0 {
+				c.t.Errorf("%s: backup %s has left %q", what, m.Path, hidden)
+			}
 			if len(names) != len(list.Parts)+2 {
 				c.t.Errorf("%s: backup %s has the objects %q", what, m.Path, names)
 			}
