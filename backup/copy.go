@@ -96,6 +96,30 @@ func (c *Copy) defaults() (*Copy, error) {
 	return &d, nil
 }
 
+// Check tells at once what Run would refuse: a series that is not there or not
+// sound, a key that is missing, a destination that cannot be listed or has
+// something else under the same id.
+func (c *Copy) Check(ctx context.Context) error {
+	d, err := c.defaults()
+	if err != nil {
+		return err
+	}
+	chains, err := d.wanted(ctx)
+	if err != nil {
+		return err
+	}
+	there, err := List(ctx, d.To)
+	if err != nil {
+		return err
+	}
+	for i := range chains {
+		if err := (&seriesCopy{Copy: d, chain: &chains[i], there: there}).conflicts(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run copies and reports. An error comes with a report of what was done before:
 // it stays, and the next Run goes on from there.
 func (c *Copy) Run(ctx context.Context) (*Copied, error) {

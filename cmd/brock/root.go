@@ -72,7 +72,7 @@ func newRoot() *cobra.Command {
 		newAlpha(), newUser(), newLogin(),
 		newLoad(), newDump(),
 		newBackup(), newTasks(), newTask(), newCancel(), newStatus(),
-		newRestore(), newListBackups(), newVerify(),
+		newRestore(), newListBackups(), newVerify(), newCopy(), newRekey(),
 		newMan(), newVersion(),
 	} {
 		settle(cmd)

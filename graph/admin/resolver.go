@@ -14,6 +14,7 @@ type Node interface {
 	SubmitBackup(ctx context.Context, q worker.BackupRequest) (taskID string, err error)
 	SubmitRestore(ctx context.Context, q worker.RestoreRequest) (taskID string, err error)
 	ListBackups(ctx context.Context, q worker.ListRequest) (*worker.Listed, error)
+	SubmitCopy(ctx context.Context, q worker.CopyRequest) (taskID string, err error)
 	Task(id string) (task.Task, error)
 	Tasks() []task.Task
 	CancelTask(ctx context.Context, id string) error
