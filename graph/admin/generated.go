@@ -42,6 +42,7 @@ type ComplexityRoot struct {
 
 type MutationResolver interface {
 	Backup(ctx context.Context, input BackupInput) (*BackupPayload, error)
+	CopyBackups(ctx context.Context, input CopyBackupsInput) (*CopyBackupsPayload, error)
 	Login(ctx context.Context, userID *string, password *string, refreshToken *string) (*LoginPayload, error)
 	Restore(ctx context.Context, input RestoreInput) (*RestorePayload, error)
 	CancelTask(ctx context.Context, input TaskInput) (*CancelTaskPayload, error)
@@ -74,6 +75,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
 		ec.unmarshalInputBackupInput,
+		ec.unmarshalInputCopyBackupsInput,
 		ec.unmarshalInputListBackupsInput,
 		ec.unmarshalInputRenameInput,
 		ec.unmarshalInputRestoreInput,
@@ -152,7 +154,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "admin.graphqls" "login.graphqls" "restore.graphqls" "tasks.graphqls"
+//go:embed "admin.graphqls" "copy.graphqls" "login.graphqls" "restore.graphqls" "tasks.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -165,6 +167,7 @@ func sourceData(filename string) string {
 
 var sources = []*ast.Source{
 	{Name: "admin.graphqls", Input: sourceData("admin.graphqls"), BuiltIn: false},
+	{Name: "copy.graphqls", Input: sourceData("copy.graphqls"), BuiltIn: false},
 	{Name: "login.graphqls", Input: sourceData("login.graphqls"), BuiltIn: false},
 	{Name: "restore.graphqls", Input: sourceData("restore.graphqls"), BuiltIn: false},
 	{Name: "tasks.graphqls", Input: sourceData("tasks.graphqls"), BuiltIn: false},
@@ -253,6 +256,16 @@ func (ec *executionContext) childFields_CancelTaskPayload(ctx context.Context, f
 		return ec.fieldContext_CancelTaskPayload_task(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CancelTaskPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_CopyBackupsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "response":
+		return ec.fieldContext_CopyBackupsPayload_response(ctx, field)
+	case "taskId":
+		return ec.fieldContext_CopyBackupsPayload_taskId(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CopyBackupsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_LoginPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -573,6 +586,20 @@ func (ec *executionContext) field_Mutation_cancelTask_args(ctx context.Context, 
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (TaskInput, error) {
 			return ec.unmarshalNTaskInput2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐTaskInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_copyBackups_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (CopyBackupsInput, error) {
+			return ec.unmarshalNCopyBackupsInput2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐCopyBackupsInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1304,6 +1331,61 @@ func (ec *executionContext) fieldContext_CancelTaskPayload_task(_ context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _CopyBackupsPayload_response(ctx context.Context, field graphql.CollectedField, obj *CopyBackupsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CopyBackupsPayload_response(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Response, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Response) graphql.Marshaler {
+			return ec.marshalOResponse2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐResponse(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CopyBackupsPayload_response(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "CopyBackupsPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Response(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _CopyBackupsPayload_taskId(ctx context.Context, field graphql.CollectedField, obj *CopyBackupsPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_CopyBackupsPayload_taskId(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TaskID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_CopyBackupsPayload_taskId(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("CopyBackupsPayload", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _LoginPayload_response(ctx context.Context, field graphql.CollectedField, obj *LoginPayload) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1990,6 +2072,50 @@ func (ec *executionContext) fieldContext_Mutation_backup(ctx context.Context, fi
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_backup_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_copyBackups(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_copyBackups(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CopyBackups(ctx, fc.Args["input"].(CopyBackupsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *CopyBackupsPayload) graphql.Marshaler {
+			return ec.marshalOCopyBackupsPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐCopyBackupsPayload(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_copyBackups(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CopyBackupsPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_copyBackups_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -4463,6 +4589,162 @@ func (ec *executionContext) unmarshalInputBackupInput(ctx context.Context, obj a
 	return it, nil
 }
 
+func (ec *executionContext) unmarshalInputCopyBackupsInput(ctx context.Context, obj any) (CopyBackupsInput, error) {
+	var it CopyBackupsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"location", "destination", "backupId", "all", "accessKey", "secretKey", "sessionToken", "anonymous", "destinationAccessKey", "destinationSecretKey", "destinationSessionToken", "destinationAnonymous", "encryptionKeyFile", "vaultAddr", "vaultRoleidFile", "vaultSecretidFile", "vaultPath", "vaultField", "vaultFormat"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "location":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("location"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Location = data
+		case "destination":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("destination"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Destination = data
+		case "backupId":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("backupId"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.BackupID = data
+		case "all":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("all"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.All = data
+		case "accessKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("accessKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AccessKey = data
+		case "secretKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("secretKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SecretKey = data
+		case "sessionToken":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("sessionToken"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.SessionToken = data
+		case "anonymous":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("anonymous"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Anonymous = data
+		case "destinationAccessKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("destinationAccessKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DestinationAccessKey = data
+		case "destinationSecretKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("destinationSecretKey"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DestinationSecretKey = data
+		case "destinationSessionToken":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("destinationSessionToken"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DestinationSessionToken = data
+		case "destinationAnonymous":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("destinationAnonymous"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DestinationAnonymous = data
+		case "encryptionKeyFile":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("encryptionKeyFile"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.EncryptionKeyFile = data
+		case "vaultAddr":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("vaultAddr"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VaultAddr = data
+		case "vaultRoleidFile":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("vaultRoleidFile"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VaultRoleidFile = data
+		case "vaultSecretidFile":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("vaultSecretidFile"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VaultSecretidFile = data
+		case "vaultPath":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("vaultPath"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VaultPath = data
+		case "vaultField":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("vaultField"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VaultField = data
+		case "vaultFormat":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("vaultFormat"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VaultFormat = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputListBackupsInput(ctx context.Context, obj any) (ListBackupsInput, error) {
 	var it ListBackupsInput
 	if obj == nil {
@@ -5096,6 +5378,44 @@ func (ec *executionContext) _CancelTaskPayload(ctx context.Context, sel ast.Sele
 	return out
 }
 
+var copyBackupsPayloadImplementors = []string{"CopyBackupsPayload"}
+
+func (ec *executionContext) _CopyBackupsPayload(ctx context.Context, sel ast.SelectionSet, obj *CopyBackupsPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, copyBackupsPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := make(map[string]*graphql.FieldSet)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("CopyBackupsPayload")
+		case "response":
+			out.Values[i] = ec._CopyBackupsPayload_response(ctx, field, obj)
+		case "taskId":
+			out.Values[i] = ec._CopyBackupsPayload_taskId(ctx, field, obj)
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferred), math.MaxInt32)))
+
+	for label, dfs := range deferred {
+		ec.ProcessDeferredGroup(graphql.DeferredGroup{
+			Label:    label,
+			Path:     graphql.GetPath(ctx),
+			FieldSet: dfs,
+			Context:  ctx,
+		})
+	}
+
+	return out
+}
+
 var loginPayloadImplementors = []string{"LoginPayload"}
 
 func (ec *executionContext) _LoginPayload(ctx context.Context, sel ast.SelectionSet, obj *LoginPayload) graphql.Marshaler {
@@ -5334,6 +5654,10 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "backup":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_backup(ctx, field)
+			})
+		case "copyBackups":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_copyBackups(ctx, field)
 			})
 		case "login":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
@@ -6224,6 +6548,11 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) unmarshalNCopyBackupsInput2githubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐCopyBackupsInput(ctx context.Context, v any) (CopyBackupsInput, error) {
+	res, err := ec.unmarshalInputCopyBackupsInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNDateTime2timeᚐTime(ctx context.Context, v any) (time.Time, error) {
 	res, err := graphql.UnmarshalTime(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -6636,6 +6965,13 @@ func (ec *executionContext) marshalOCompressionLevel2ᚖgithubᚗcomᚋbrockdb�
 		return graphql.Null
 	}
 	return v
+}
+
+func (ec *executionContext) marshalOCopyBackupsPayload2ᚖgithubᚗcomᚋbrockdbᚋbrockᚋgraphᚋadminᚐCopyBackupsPayload(ctx context.Context, sel ast.SelectionSet, v *CopyBackupsPayload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CopyBackupsPayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalODateTime2ᚖtimeᚐTime(ctx context.Context, v any) (*time.Time, error) {

@@ -110,6 +110,56 @@ type CancelTaskPayload struct {
 	Task *TaskPayload `json:"task,omitempty"`
 }
 
+// What to copy from where to where.
+type CopyBackupsInput struct {
+	// Where the backups are: an absolute path or a URI.
+	Location string `json:"location"`
+	// Where they go: an absolute path or a URI. It is created if missing.
+	Destination string `json:"destination"`
+	// The series; the one begun last, if left out.
+	BackupID *string `json:"backupId,omitempty"`
+	// Copy all series instead.
+	All *bool `json:"all,omitempty"`
+	// Access key for the location, where it needs one.
+	AccessKey *string `json:"accessKey,omitempty"`
+	// Secret key for the location. It is not stored, logged or shown anywhere.
+	SecretKey *string `json:"secretKey,omitempty"`
+	// Session token for the location, when the keys are temporary.
+	SessionToken *string `json:"sessionToken,omitempty"`
+	// Send no credentials to the location, not even those of the environment.
+	Anonymous *bool `json:"anonymous,omitempty"`
+	// Access key for the destination, where it needs one.
+	DestinationAccessKey *string `json:"destinationAccessKey,omitempty"`
+	// Secret key for the destination. It is not stored, logged or shown anywhere.
+	DestinationSecretKey *string `json:"destinationSecretKey,omitempty"`
+	// Session token for the destination, when the keys are temporary.
+	DestinationSessionToken *string `json:"destinationSessionToken,omitempty"`
+	// Send no credentials to the destination, not even those of the environment.
+	DestinationAnonymous *bool `json:"destinationAnonymous,omitempty"`
+	// File on this server with the key of the series, to check it with; the server's own keys, if nothing about keys is said.
+	EncryptionKeyFile *string `json:"encryptionKeyFile,omitempty"`
+	// Address of the Vault with the key of the series; the server's own, if left out.
+	VaultAddr *string `json:"vaultAddr,omitempty"`
+	// File on this server with the role id to log in to Vault with.
+	VaultRoleidFile *string `json:"vaultRoleidFile,omitempty"`
+	// File on this server with the secret id of that role.
+	VaultSecretidFile *string `json:"vaultSecretidFile,omitempty"`
+	// Path of the secret in Vault.
+	VaultPath *string `json:"vaultPath,omitempty"`
+	// Field of the secret that holds the key.
+	VaultField *string `json:"vaultField,omitempty"`
+	// How the key is written there: base64 or raw.
+	VaultFormat *string `json:"vaultFormat,omitempty"`
+}
+
+// The answer to copyBackups.
+type CopyBackupsPayload struct {
+	// Whether the copy is queued.
+	Response *Response `json:"response,omitempty"`
+	// The id to ask task for. Its result says what was copied and what was there.
+	TaskID *string `json:"taskId,omitempty"`
+}
+
 // Which backups, and where they are. All conditions must hold.
 type ListBackupsInput struct {
 	// Where the backups are: an absolute path such as /backups or file:///backups.
