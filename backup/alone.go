@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"path"
 	"regexp"
@@ -154,11 +155,15 @@ const (
 	probeMaxAge = time.Hour
 )
 
-// probe writes and removes a small object, and those that processes left which
-// died in between.
+// probe writes a small object, reads it back, sees that it cannot be written
+// twice, and removes it, and those that processes left which died in between.
 func probe(ctx context.Context, d destination.Destination, now time.Time) error {
 	name := probePrefix + randomHex(8)
-	err := storeObject(ctx, d, name, []byte("brock checks that it can write here\n"))
+	content := []byte("brock checks that it can write here\n")
+	err := storeObject(ctx, d, name, content)
+	if err == nil {
+		err = checkProbe(ctx, d, name, content)
+	}
 	cleanup, cancel := detached(ctx)
 	defer cancel()
 	removed := d.Remove(cleanup, name)
@@ -181,4 +186,25 @@ func probe(ctx context.Context, d destination.Destination, now time.Time) error 
 		}
 	}
 	return fault.Wrap(err, "remove old probes from destination %s", d)
+}
+
+// checkProbe reads what was written, and tries to write it once more: backups
+// rest on the refusal.
+func checkProbe(ctx context.Context, d destination.Destination, name string, content []byte) error {
+	got, err := readObject(ctx, d, name, int64(len(content)))
+	if err == nil && !bytes.Equal(got, content) {
+		err = fault.New(fault.Corrupt, "read "+name, "other bytes come back than were written")
+	}
+	if err != nil {
+		return err
+	}
+	err = storeObject(ctx, d, name, content)
+	switch {
+	case fault.Is(err, fault.Exists):
+		return nil
+	case err == nil:
+		return fault.New(fault.Usage, "create "+name+" only where it is missing", "it was written twice").
+			WithHint("the storage ignores conditional writes (If-None-Match), which keep two writers apart: use one that does not")
+	}
+	return err
 }

@@ -284,7 +284,7 @@ func testDebris(t *testing.T, d destination.Destination) {
 	deep := create(t, d, "backup/deep/left", destination.Exclusive)
 	other := create(t, d, "other/left", destination.Exclusive)
 	for _, w := range []destination.Writer{left, deep, other} {
-		write(t, w, []byte("never ended"))
+		write(t, w, make([]byte, 9<<20)) // more than the part an object store waits for
 	}
 	for _, dir := range []string{"backup", "missing", "top", "other", ""} {
 		if err := destination.RemoveDebris(ctx, d, dir); err != nil {

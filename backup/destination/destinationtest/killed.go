@@ -30,7 +30,7 @@ func RunKilled(t *testing.T, open func(t *testing.T) destination.Destination,
 		}
 		t.Fatalf("not killed: %v", err)
 	}
-	for _, writes := range []int{1, 20} {
+	for _, writes := range []int{1, 20, 200} { // 200 are more than a part
 		killDuringWrite(t, open(t), writes)
 	}
 	for _, commits := range []int{1, 5, 25} {
