@@ -86,7 +86,7 @@ func TestMinimalPolicy(t *testing.T) {
 	}
 	list1["secretKey"] = "not the secret key"
 	err = a.Admin(t.Context(), `query($i: ListBackupsInput!) { listBackups(input: $i) { backupNum } }`, map[string]any{"i": list1}, &listed)
-	wantRefusal(t, err, fault.Denied, "the secret key of access key bro…", "check the secret key")
+	wantRefusal(t, err, fault.Denied, "the secret key of access key br… is wrong", "check the secret key")
 	_, err = a.submit(t, location, false) // without credentials
 	wantRefusal(t, err, fault.Denied, "find credentials", "MINIO_ACCESS_KEY")
 	key := a.args[1]

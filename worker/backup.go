@@ -61,7 +61,7 @@ func (n *Node) SubmitBackup(ctx context.Context, q BackupRequest) (taskID string
 	checking, cancel := context.WithTimeoutCause(ctx, checkTimeout,
 		fault.New(fault.Other, "check destination "+b.Destination.String(), "it did not answer within %v", checkTimeout))
 	defer cancel()
-	if err := b.Check(checking); err != nil {
+	if err := b.Check(destination.Briefly(checking)); err != nil {
 		if cause := context.Cause(checking); cause != nil && ctx.Err() == nil {
 			err = cause
 		}

@@ -36,7 +36,7 @@ func (n *Node) ListBackups(ctx context.Context, q ListRequest) (*Listed, error) 
 	if err != nil {
 		return nil, err
 	}
-	listing, err := backup.List(ctx, d)
+	listing, err := backup.List(destination.Briefly(ctx), d)
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,9 @@ func (r Retry) delay(failed int) time.Duration {
 // op names it in errors and notices, as "write part 3 of s3://…". The context
 // that attempt gets knows how many attempts there were before it.
 func (r Retry) do(ctx context.Context, op string, attempt func(ctx context.Context) error) error {
+	if isBrief(ctx) {
+		r.Attempts = min(r.attempts(), briefAttempts)
+	}
 	begun := time.Now()
 	for failed := 0; ; {
 		err := attempt(withRetries(ctx, failed))
@@ -98,6 +101,17 @@ func wait(ctx context.Context, d time.Duration) error {
 		return context.Cause(ctx)
 	}
 }
+
+type briefKey struct{}
+
+// briefAttempts are made in about a second.
+const briefAttempts = 3
+
+// Briefly makes the calls made with the context give up soon, for somebody who
+// waits for the answer.
+func Briefly(ctx context.Context) context.Context { return context.WithValue(ctx, briefKey{}, true) }
+
+func isBrief(ctx context.Context) bool { return ctx.Value(briefKey{}) != nil }
 
 type retriesKey struct{}
 
