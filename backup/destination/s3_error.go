@@ -142,7 +142,7 @@ func kindOfCode(code string) codeKind {
 		return codeMissing
 	case "NoSuchBucket":
 		return codeNoBucket
-	case "PreconditionFailed", "XMinioParentIsObject", "XMinioObjectExistsAsDirectory", "ExistingObjectIsDirectory", "ObjectParentIsFile":
+	case "PreconditionFailed", "XMinioParentIsObject", "XMinioObjectExistsAsDirectory", "ObjectParentIsFile":
 		return codeExists
 	case "NoSuchUpload":
 		return codeSwept
@@ -157,6 +157,7 @@ func kindOfCode(code string) codeKind {
 	case "SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "InternalError", "RequestTimeout", "RequestTimeTooLong",
 		"Throttling", "ThrottlingException", "RequestThrottled", "RequestLimitExceeded", "TooManyRequests", "XMinioServerNotInitialized",
 		"OperationAborted", "ConditionalRequestConflict", "IncompleteBody",
+		"ExistingObjectIsDirectory",                                                              // of versitygw, when a folder goes while an object is made in it
 		"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest": // damaged on the way
 		return codePassing
 	}
