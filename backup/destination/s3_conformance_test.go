@@ -12,7 +12,12 @@ func TestMinIOConformance(t *testing.T) {
 	destinationtest.Run(t, func(t *testing.T) destination.Destination { return server.open(t, destination.Options{}) })
 }
 
+// TestVersityConformance leaves out one test: versitygw keeps folders on its
+// disk, and an object made while the last one of its folder is removed may fail
+// with ExistingObjectIsDirectory. No backup does that.
 func TestVersityConformance(t *testing.T) {
 	server := startVersity(t)
-	destinationtest.Run(t, func(t *testing.T) destination.Destination { return server.open(t, destination.Options{}) })
+	destinationtest.RunExcept(t, func(t *testing.T) destination.Destination {
+		return server.open(t, destination.Options{})
+	}, "remove beside writers")
 }
