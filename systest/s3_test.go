@@ -40,7 +40,7 @@ func minioUser(t *testing.T, policy []byte) (m *servers.MinIO, access, secret st
 	if err := root.MakeBucket(t.Context(), "backups", minio.MakeBucketOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	admin, err := madmin.New(m.Address, m.AccessKey, m.SecretKey, false)
+	admin, err := madmin.NewWithOptions(m.Address, &madmin.Options{Creds: credentials.NewStaticV4(m.AccessKey, m.SecretKey, "")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ import (
 
 func (s *s3Server) admin(t testing.TB) *madmin.AdminClient {
 	t.Helper()
-	admin, err := madmin.New(s.address, s.keys.AccessKey, s.keys.SecretKey, false)
+	admin, err := madmin.NewWithOptions(s.address, &madmin.Options{Creds: credentials.NewStaticV4(s.keys.AccessKey, s.keys.SecretKey, "")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestMinIOSessionToken(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY", "")
 	t.Setenv("AWS_SECRET_KEY", "")
 	container := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, `{"AccessKeyId": %q, "SecretAccessKey": %q, "Token": %q, "Expiration": %q}`,
+		_, _ = fmt.Fprintf(w, `{"AccessKeyId": %q, "SecretAccessKey": %q, "Token": %q, "Expiration": %q}`, // whoever lacks it fails
 			keys.AccessKey, keys.SecretKey, keys.SessionToken, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	}))
 	defer container.Close()
