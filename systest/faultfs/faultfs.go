@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -49,6 +50,7 @@ type FS struct {
 	mu     sync.Mutex
 	counts map[Op]int
 	rules  map[Op]rule
+	delays map[Op]time.Duration
 }
 
 // rule makes the calls from number nth on fail, or only that one.
@@ -66,7 +68,8 @@ func Mount(t testing.TB) *FS {
 		servers.LeaveOut(t, "it needs root and /dev/fuse")
 	}
 	base := t.TempDir()
-	f := &FS{Dir: filepath.Join(base, "mount"), Back: filepath.Join(base, "back"), counts: map[Op]int{}, rules: map[Op]rule{}}
+	f := &FS{Dir: filepath.Join(base, "mount"), Back: filepath.Join(base, "back"), counts: map[Op]int{}, rules: map[Op]rule{},
+		delays: map[Op]time.Duration{}}
 	for _, dir := range []string{f.Dir, f.Back} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -109,6 +112,14 @@ func (f *FS) Heal() {
 	defer f.mu.Unlock()
 	clear(f.counts)
 	clear(f.rules)
+	clear(f.delays)
+}
+
+// Delay makes every call of this kind take so much longer, until Heal.
+func (f *FS) Delay(op Op, by time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.delays[op] = by
 }
 
 // Count returns how many calls of a kind there were since Heal.
@@ -118,10 +129,15 @@ func (f *FS) Count(op Op) int {
 	return f.counts[op]
 }
 
-// verdict counts a call and returns its error.
+// verdict counts a call, takes its time, and returns its error.
 func (f *FS) verdict(op Op) syscall.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if by := f.delays[op]; by > 0 {
+		f.mu.Unlock()
+		time.Sleep(by)
+		f.mu.Lock()
+	}
 	f.counts[op]++
 	r, ok := f.rules[op]
 	if !ok || f.counts[op] < r.nth || r.once && f.counts[op] > r.nth {
