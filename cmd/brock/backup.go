@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/Khan/genqlient/graphql"
 	"github.com/spf13/cobra"
 
 	"github.com/brockdb/brock/graph/client/adminclient"
@@ -12,8 +13,8 @@ import (
 type backupOptions struct {
 	destination string
 	forceFull   bool
-	follow      follow
-	remote      remoteFlags
+	selection   selectionFlags
+	queued      queued
 }
 
 func newBackup() *cobra.Command {
@@ -23,35 +24,35 @@ func newBackup() *cobra.Command {
 		Short: "Back up a running alpha",
 		Long: `Tells a running alpha to back up to a destination, and prints the id of the task that
 does it. The first backup at a destination is full, the next ones are incremental.
-Paths and credentials are those of the alpha's machine.
+Paths and credentials are those of the alpha's machine. With --include, --exclude or
+--namespaces the backup is partial, and forms a series of its own.
 
 With --wait it shows how far the backup is until it is over, and fails when that does;
 an interrupt cancels the backup then.`,
 		Example: `  brock backup -d /backups --wait
+  brock backup -d /backups/geo --include 'geo/*' --wait
   brock backup -d /backups --force_full --alpha http://10.0.0.7:8080`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd) },
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&o.destination, "destination", "d", "", "`URI` to back up to: an absolute path, or file:///path")
+	flags.StringVarP(&o.destination, "destination", "d", "", "`URI` to back up to: an absolute path, or file, s3, minio, gs or azblob://…")
 	flags.BoolVar(&o.forceFull, "force_full", false, "begin a new series with a full backup")
-	o.follow.add(cmd)
-	o.remote.add(cmd)
+	o.selection.add(cmd)
+	o.queued.add(cmd)
 	require(cmd, "destination")
 	completeDirs(cmd, "destination")
 	return cmd
 }
 
 func (o *backupOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	admin, closeAlpha, err := o.remote.admin(ctx)
-	if err != nil {
-		return err
-	}
-	defer closeAlpha()
-	queued, err := adminclient.Backup(ctx, admin, adminclient.BackupInput{
-		Destination: o.destination, ForceFull: orNil(o.forceFull),
+	return o.queued.run(ctx, cmd, func(admin graphql.Client) (*string, error) {
+		answer, err := adminclient.Backup(ctx, admin, adminclient.BackupInput{
+			Destination: o.destination, ForceFull: orNil(o.forceFull),
+			Include: o.selection.Include, Exclude: o.selection.Exclude, Namespaces: o.selection.Namespaces,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return answer.Backup.TaskId, nil
 	})
-	if err != nil {
-		return err
-	}
-	return o.follow.task(ctx, cmd, admin, orZero(queued.Backup.TaskId))
 }

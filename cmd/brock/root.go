@@ -69,11 +69,24 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 	root.PersistentFlags().String(configFlag, "", "`FILE` (YAML) that sets flags which are given neither on the command line nor in the environment ("+variable(configFlag)+")")
 	for _, cmd := range []*cobra.Command{
-		newAlpha(), newUser(), newLogin(),
-		newLoad(), newDump(),
-		newBackup(), newTasks(), newTask(), newCancel(), newStatus(),
-		newRestore(), newListBackups(), newVerify(), newCopy(), newRekey(),
-		newMan(), newVersion(),
+		newAlpha(),
+		newUser(),
+		newLogin(),
+		newLoad(),
+		newDump(),
+		newBackup(),
+		newTasks(),
+		newTask(),
+		newCancel(),
+		newStatus(),
+		newAdmin(),
+		newRestore(),
+		newListBackups(),
+		newVerify(),
+		newCopy(),
+		newRekey(),
+		newMan(),
+		newVersion(),
 	} {
 		settle(cmd)
 		root.AddCommand(cmd)

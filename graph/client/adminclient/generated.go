@@ -145,6 +145,130 @@ var AllCompressionLevel = []CompressionLevel{
 	CompressionLevelNocompression,
 }
 
+// CopyBackupsCopyBackupsCopyBackupsPayload includes the requested fields of the GraphQL type CopyBackupsPayload.
+// The GraphQL type's documentation follows.
+//
+// The answer to copyBackups.
+type CopyBackupsCopyBackupsCopyBackupsPayload struct {
+	// The id to ask task for. Its result says what was copied and what was there.
+	TaskId *string `json:"taskId"`
+}
+
+// GetTaskId returns CopyBackupsCopyBackupsCopyBackupsPayload.TaskId, and is useful for accessing the field via an interface.
+func (v *CopyBackupsCopyBackupsCopyBackupsPayload) GetTaskId() *string { return v.TaskId }
+
+// What to copy from where to where.
+type CopyBackupsInput struct {
+	// Where the backups are: an absolute path or a URI.
+	Location string `json:"location"`
+	// Where they go: an absolute path or a URI. It is created if missing.
+	Destination string `json:"destination"`
+	// The series; the one begun last, if left out.
+	BackupId *string `json:"backupId"`
+	// Copy all series instead.
+	All *bool `json:"all"`
+	// Access key for the location, where it needs one.
+	AccessKey *string `json:"accessKey"`
+	// Secret key for the location. It is not stored, logged or shown anywhere.
+	SecretKey *string `json:"secretKey"`
+	// Session token for the location, when the keys are temporary.
+	SessionToken *string `json:"sessionToken"`
+	// Send no credentials to the location, not even those of the environment.
+	Anonymous *bool `json:"anonymous"`
+	// Access key for the destination, where it needs one.
+	DestinationAccessKey *string `json:"destinationAccessKey"`
+	// Secret key for the destination. It is not stored, logged or shown anywhere.
+	DestinationSecretKey *string `json:"destinationSecretKey"`
+	// Session token for the destination, when the keys are temporary.
+	DestinationSessionToken *string `json:"destinationSessionToken"`
+	// Send no credentials to the destination, not even those of the environment.
+	DestinationAnonymous *bool `json:"destinationAnonymous"`
+	// File on this server with the key of the series, to check it with; the server's own keys, if nothing about keys is said.
+	EncryptionKeyFile *string `json:"encryptionKeyFile"`
+	// Address of the Vault with the key of the series; the server's own, if left out.
+	VaultAddr *string `json:"vaultAddr"`
+	// File on this server with the role id to log in to Vault with.
+	VaultRoleidFile *string `json:"vaultRoleidFile"`
+	// File on this server with the secret id of that role.
+	VaultSecretidFile *string `json:"vaultSecretidFile"`
+	// Path of the secret in Vault.
+	VaultPath *string `json:"vaultPath"`
+	// Field of the secret that holds the key.
+	VaultField *string `json:"vaultField"`
+	// How the key is written there: base64 or raw.
+	VaultFormat *string `json:"vaultFormat"`
+}
+
+// GetLocation returns CopyBackupsInput.Location, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetLocation() string { return v.Location }
+
+// GetDestination returns CopyBackupsInput.Destination, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetDestination() string { return v.Destination }
+
+// GetBackupId returns CopyBackupsInput.BackupId, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetBackupId() *string { return v.BackupId }
+
+// GetAll returns CopyBackupsInput.All, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetAll() *bool { return v.All }
+
+// GetAccessKey returns CopyBackupsInput.AccessKey, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetAccessKey() *string { return v.AccessKey }
+
+// GetSecretKey returns CopyBackupsInput.SecretKey, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetSecretKey() *string { return v.SecretKey }
+
+// GetSessionToken returns CopyBackupsInput.SessionToken, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetSessionToken() *string { return v.SessionToken }
+
+// GetAnonymous returns CopyBackupsInput.Anonymous, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetAnonymous() *bool { return v.Anonymous }
+
+// GetDestinationAccessKey returns CopyBackupsInput.DestinationAccessKey, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetDestinationAccessKey() *string { return v.DestinationAccessKey }
+
+// GetDestinationSecretKey returns CopyBackupsInput.DestinationSecretKey, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetDestinationSecretKey() *string { return v.DestinationSecretKey }
+
+// GetDestinationSessionToken returns CopyBackupsInput.DestinationSessionToken, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetDestinationSessionToken() *string { return v.DestinationSessionToken }
+
+// GetDestinationAnonymous returns CopyBackupsInput.DestinationAnonymous, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetDestinationAnonymous() *bool { return v.DestinationAnonymous }
+
+// GetEncryptionKeyFile returns CopyBackupsInput.EncryptionKeyFile, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetEncryptionKeyFile() *string { return v.EncryptionKeyFile }
+
+// GetVaultAddr returns CopyBackupsInput.VaultAddr, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetVaultAddr() *string { return v.VaultAddr }
+
+// GetVaultRoleidFile returns CopyBackupsInput.VaultRoleidFile, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetVaultRoleidFile() *string { return v.VaultRoleidFile }
+
+// GetVaultSecretidFile returns CopyBackupsInput.VaultSecretidFile, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetVaultSecretidFile() *string { return v.VaultSecretidFile }
+
+// GetVaultPath returns CopyBackupsInput.VaultPath, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetVaultPath() *string { return v.VaultPath }
+
+// GetVaultField returns CopyBackupsInput.VaultField, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetVaultField() *string { return v.VaultField }
+
+// GetVaultFormat returns CopyBackupsInput.VaultFormat, and is useful for accessing the field via an interface.
+func (v *CopyBackupsInput) GetVaultFormat() *string { return v.VaultFormat }
+
+// CopyBackupsResponse is returned by CopyBackups on success.
+type CopyBackupsResponse struct {
+	// Queues a copy of a series of backups to another place, and answers at once. What
+	// is there already is not sent again, so asking again completes a copy that was cut
+	// off, and brings over what a series has grown by.
+	CopyBackups *CopyBackupsCopyBackupsCopyBackupsPayload `json:"copyBackups"`
+}
+
+// GetCopyBackups returns CopyBackupsResponse.CopyBackups, and is useful for accessing the field via an interface.
+func (v *CopyBackupsResponse) GetCopyBackups() *CopyBackupsCopyBackupsCopyBackupsPayload {
+	return v.CopyBackups
+}
+
 // HealthHealthNodeState includes the requested fields of the GraphQL type NodeState.
 // The GraphQL type's documentation follows.
 //
@@ -277,6 +401,159 @@ type RefreshResponse struct {
 
 // GetLogin returns RefreshResponse.Login, and is useful for accessing the field via an interface.
 func (v *RefreshResponse) GetLogin() *RefreshLoginLoginPayload { return v.Login }
+
+// A collection and its new name. Both are name or namespace/name.
+type RenameInput struct {
+	// Its name in the backup.
+	From string `json:"from"`
+	// Its name in the database.
+	To string `json:"to"`
+}
+
+// GetFrom returns RenameInput.From, and is useful for accessing the field via an interface.
+func (v *RenameInput) GetFrom() string { return v.From }
+
+// GetTo returns RenameInput.To, and is useful for accessing the field via an interface.
+func (v *RenameInput) GetTo() string { return v.To }
+
+// What to restore from where. The fields of Dgraph's restore, and more.
+type RestoreInput struct {
+	// Where the backups are: an absolute path such as /backups or file:///backups, or a URI of an object store.
+	Location string `json:"location"`
+	// The series; the one begun last when it is left out.
+	BackupId *string `json:"backupId"`
+	// The last backup of the series to use; the newest when it is left out.
+	BackupNum *int `json:"backupNum"`
+	// Instead of backupNum: the newest backup that was begun at or before this moment (RFC 3339), such as 2026-11-20T10:00:00Z.
+	Until *string `json:"until"`
+	// Only these collections: name or namespace/name; * stands for any characters. Not together with exclude.
+	Include []string `json:"include"`
+	// All collections but these.
+	Exclude []string `json:"exclude"`
+	// Only collections of these namespaces. Names without a namespace are in them, else in the default one.
+	Namespaces []string `json:"namespaces"`
+	// Other names for some of the restored collections.
+	Rename []RenameInput `json:"rename"`
+	// Replace collections that exist. Each is served as it was until all records are in, and is replaced then.
+	Overwrite *bool `json:"overwrite"`
+	// The file, on the server, with the key that the backup is encrypted with. Without it and the vault fields, the server's own keys count.
+	EncryptionKeyFile *string `json:"encryptionKeyFile"`
+	// The address of HashiCorp Vault, to take the key from; the server's own when it is left out.
+	VaultAddr *string `json:"vaultAddr"`
+	// The file, on the server, with the role id for Vault.
+	VaultRoleIDFile *string `json:"vaultRoleIDFile"`
+	// The file, on the server, with the secret id for Vault.
+	VaultSecretIDFile *string `json:"vaultSecretIDFile"`
+	// Where in Vault the key is.
+	VaultPath *string `json:"vaultPath"`
+	// The field of the secret.
+	VaultField *string `json:"vaultField"`
+	// How the key is written there: base64 or raw.
+	VaultFormat *string `json:"vaultFormat"`
+	// Access key of the object store, where it needs one.
+	AccessKey *string `json:"accessKey"`
+	// Secret key of the object store. It is not stored, logged or shown anywhere.
+	SecretKey *string `json:"secretKey"`
+	// Session token of the object store, when the keys are temporary.
+	SessionToken *string `json:"sessionToken"`
+	// Send no credentials to the object store, not even those of the environment.
+	Anonymous *bool `json:"anonymous"`
+	// Of Dgraph: not supported beyond 1, since a series is always restored from its full backup on.
+	IncrementalFrom *int `json:"incrementalFrom"`
+	// Of Dgraph: not supported, since a restore is always complete.
+	IsPartial *bool `json:"isPartial"`
+}
+
+// GetLocation returns RestoreInput.Location, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetLocation() string { return v.Location }
+
+// GetBackupId returns RestoreInput.BackupId, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetBackupId() *string { return v.BackupId }
+
+// GetBackupNum returns RestoreInput.BackupNum, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetBackupNum() *int { return v.BackupNum }
+
+// GetUntil returns RestoreInput.Until, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetUntil() *string { return v.Until }
+
+// GetInclude returns RestoreInput.Include, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetInclude() []string { return v.Include }
+
+// GetExclude returns RestoreInput.Exclude, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetExclude() []string { return v.Exclude }
+
+// GetNamespaces returns RestoreInput.Namespaces, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetNamespaces() []string { return v.Namespaces }
+
+// GetRename returns RestoreInput.Rename, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetRename() []RenameInput { return v.Rename }
+
+// GetOverwrite returns RestoreInput.Overwrite, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetOverwrite() *bool { return v.Overwrite }
+
+// GetEncryptionKeyFile returns RestoreInput.EncryptionKeyFile, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetEncryptionKeyFile() *string { return v.EncryptionKeyFile }
+
+// GetVaultAddr returns RestoreInput.VaultAddr, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetVaultAddr() *string { return v.VaultAddr }
+
+// GetVaultRoleIDFile returns RestoreInput.VaultRoleIDFile, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetVaultRoleIDFile() *string { return v.VaultRoleIDFile }
+
+// GetVaultSecretIDFile returns RestoreInput.VaultSecretIDFile, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetVaultSecretIDFile() *string { return v.VaultSecretIDFile }
+
+// GetVaultPath returns RestoreInput.VaultPath, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetVaultPath() *string { return v.VaultPath }
+
+// GetVaultField returns RestoreInput.VaultField, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetVaultField() *string { return v.VaultField }
+
+// GetVaultFormat returns RestoreInput.VaultFormat, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetVaultFormat() *string { return v.VaultFormat }
+
+// GetAccessKey returns RestoreInput.AccessKey, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetAccessKey() *string { return v.AccessKey }
+
+// GetSecretKey returns RestoreInput.SecretKey, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetSecretKey() *string { return v.SecretKey }
+
+// GetSessionToken returns RestoreInput.SessionToken, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetSessionToken() *string { return v.SessionToken }
+
+// GetAnonymous returns RestoreInput.Anonymous, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetAnonymous() *bool { return v.Anonymous }
+
+// GetIncrementalFrom returns RestoreInput.IncrementalFrom, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetIncrementalFrom() *int { return v.IncrementalFrom }
+
+// GetIsPartial returns RestoreInput.IsPartial, and is useful for accessing the field via an interface.
+func (v *RestoreInput) GetIsPartial() *bool { return v.IsPartial }
+
+// RestoreResponse is returned by Restore on success.
+type RestoreResponse struct {
+	// Loads collections of a backup into the running database, and answers at once.
+	// What can be told now about why it would fail is an error now: a backup that is
+	// not there, a key that does not fit, a collection that exists. A collection whose
+	// name is free can be read while its records arrive, and has state RESTORING; all
+	// that is restored becomes READY in one commit, or nothing is restored.
+	Restore *RestoreRestoreRestorePayload `json:"restore"`
+}
+
+// GetRestore returns RestoreResponse.Restore, and is useful for accessing the field via an interface.
+func (v *RestoreResponse) GetRestore() *RestoreRestoreRestorePayload { return v.Restore }
+
+// RestoreRestoreRestorePayload includes the requested fields of the GraphQL type RestorePayload.
+// The GraphQL type's documentation follows.
+//
+// The answer to restore.
+type RestoreRestoreRestorePayload struct {
+	// The id to ask task for.
+	TaskId *string `json:"taskId"`
+}
+
+// GetTaskId returns RestoreRestoreRestorePayload.TaskId, and is useful for accessing the field via an interface.
+func (v *RestoreRestoreRestorePayload) GetTaskId() *string { return v.TaskId }
 
 // TaskFields includes the GraphQL fields of TaskPayload requested by the fragment TaskFields.
 // The GraphQL type's documentation follows.
@@ -505,6 +782,14 @@ type __CancelTaskInput struct {
 // GetId returns __CancelTaskInput.Id, and is useful for accessing the field via an interface.
 func (v *__CancelTaskInput) GetId() string { return v.Id }
 
+// __CopyBackupsInput is used internally by genqlient
+type __CopyBackupsInput struct {
+	Input CopyBackupsInput `json:"input"`
+}
+
+// GetInput returns __CopyBackupsInput.Input, and is useful for accessing the field via an interface.
+func (v *__CopyBackupsInput) GetInput() CopyBackupsInput { return v.Input }
+
 // __LoginInput is used internally by genqlient
 type __LoginInput struct {
 	User     string `json:"user"`
@@ -524,6 +809,14 @@ type __RefreshInput struct {
 
 // GetToken returns __RefreshInput.Token, and is useful for accessing the field via an interface.
 func (v *__RefreshInput) GetToken() string { return v.Token }
+
+// __RestoreInput is used internally by genqlient
+type __RestoreInput struct {
+	Input RestoreInput `json:"input"`
+}
+
+// GetInput returns __RestoreInput.Input, and is useful for accessing the field via an interface.
+func (v *__RestoreInput) GetInput() RestoreInput { return v.Input }
 
 // __TaskInput is used internally by genqlient
 type __TaskInput struct {
@@ -623,6 +916,41 @@ func CancelTask(
 	}
 
 	data_ = &CancelTaskResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by CopyBackups.
+const CopyBackups_Operation = `
+mutation CopyBackups ($input: CopyBackupsInput!) {
+	copyBackups(input: $input) {
+		taskId
+	}
+}
+`
+
+// CopyBackups queues a copy of backups to another place.
+func CopyBackups(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input CopyBackupsInput,
+) (data_ *CopyBackupsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CopyBackups",
+		Query:  CopyBackups_Operation,
+		Variables: &__CopyBackupsInput{
+			Input: input,
+		},
+	}
+
+	data_ = &CopyBackupsResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -738,6 +1066,41 @@ func Refresh(
 	}
 
 	data_ = &RefreshResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by Restore.
+const Restore_Operation = `
+mutation Restore ($input: RestoreInput!) {
+	restore(input: $input) {
+		taskId
+	}
+}
+`
+
+// Restore queues a restore into the running database.
+func Restore(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input RestoreInput,
+) (data_ *RestoreResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "Restore",
+		Query:  Restore_Operation,
+		Variables: &__RestoreInput{
+			Input: input,
+		},
+	}
+
+	data_ = &RestoreResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
