@@ -4,6 +4,7 @@
 package ee
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -50,10 +51,11 @@ type keyMaterial struct {
 	block  cipher.Block
 	macKey []byte
 	id     string
+	raw    []byte // for Badger, which encrypts directories itself
 }
 
-// NewKey returns the key made of raw, which must be 16, 24 or 32 bytes. The
-// bytes are not kept.
+// NewKey returns the key made of raw, which must be 16, 24 or 32 bytes. raw
+// itself is not kept: the caller may clear it.
 func NewKey(raw []byte) (Key, error) {
 	switch len(raw) {
 	case 16, 24, 32:
@@ -73,7 +75,7 @@ func NewKey(raw []byte) (Key, error) {
 	if err != nil {
 		return Key{}, fault.Wrap(err, "derive MAC key")
 	}
-	return Key{redacted, &keyMaterial{block: block, macKey: macKey, id: hex.EncodeToString(id)}}, nil
+	return Key{redacted, &keyMaterial{block: block, macKey: macKey, id: hex.EncodeToString(id), raw: bytes.Clone(raw)}}, nil
 }
 
 // ReadKeyFile reads a key from a file whose whole content is the key. A

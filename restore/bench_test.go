@@ -143,7 +143,7 @@ func BenchmarkSink(b *testing.B) {
 		open func(dir string) (sink, error)
 	}{
 		{"tables", func(dir string) (sink, error) { return newTableSink(dir, rawBytes) }},
-		{"StreamWriter", func(dir string) (sink, error) { return newStreamSink(dir, nil, rawBytes) }},
+		{"StreamWriter", func(dir string) (sink, error) { return newStreamSink(dir, nil, rawBytes, ee.Key{}) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(rawBytes)

@@ -127,7 +127,7 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 
 // plan is Plan without the targets.
 func (r *Restore) plan(ctx context.Context) (*Plan, error) {
-	chain, err := ChainAt(ctx, r.Source, Point{r.BackupID, r.BackupNum, r.Until}, r.Keys)
+	chain, err := ChainAt(ctx, r.Source, Point{r.BackupID, r.BackupNum, r.Until, r.Expect}, r.Keys)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ type Point struct {
 	// and so shows nothing that came later than the moment it took to begin.
 	// It takes the place of BackupNum.
 	Until time.Time
+	// Expect is what is known of the series from elsewhere.
+	Expect Expect
 }
 
 // ParseUntil reads the moment of a Point.
@@ -61,7 +63,13 @@ func ChainAt(ctx context.Context, d destination.Destination, p Point, keys ee.Ke
 	if err != nil {
 		return nil, err
 	}
+	if err := p.Expect.of(series); err != nil {
+		return nil, err
+	}
 	chain, err := series.Chain(p.BackupNum)
+	if err == nil && !p.Expect.IsZero() {
+		_, err = series.Chain(0) // what is expected may come after the number
+	}
 	if err != nil {
 		return nil, err
 	}

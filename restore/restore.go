@@ -27,9 +27,14 @@ type Restore struct {
 	BackupNum int       // 0 means the newest of the series
 	Until     time.Time // instead of BackupNum, as in Point
 	Keys      ee.KeyRing
+	Expect    Expect // of the series
 
 	Dir string     // p1, p2… are made in it
 	DB  *badger.DB // instead of Dir: open, empty, managed or not
+
+	// AtRest encrypts the directories that are made, with Badger's own
+	// encryption. It need not be a key of the backups.
+	AtRest ee.Key
 
 	// NewSchema, when set, is called once per group.
 	NewSchema func() Schema
@@ -63,6 +68,12 @@ const (
 func (r *Restore) check() error {
 	if r.Source == nil || (r.Dir == "") == (r.DB == nil) {
 		return fault.New(fault.Usage, "restore", "Source and exactly one of Dir and DB must be set")
+	}
+	if r.DB != nil && !r.AtRest.IsZero() {
+		return fault.New(fault.Usage, "restore", "AtRest is set, and the database is open already")
+	}
+	if err := r.Expect.check(); err != nil {
+		return err
 	}
 	if r.Workers < 0 {
 		return fault.New(fault.Usage, "restore", "Workers is %d", r.Workers)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/brockdb/brock/backup/archive"
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/ee"
 )
 
 // sink writes restored records into Badger.
@@ -39,6 +40,7 @@ const (
 	// a third of the memory. It cannot write a value log, so values must be
 	// below Badger's value threshold, and not into an open database. Asked for
 	// by name, it does not ask which Badger version the program is built with.
+	// It does not encrypt directories.
 	SinkTables
 )
 
@@ -52,10 +54,10 @@ const (
 
 // targetOptions are the options restored directories are written with. Any
 // options that open them later are fine, but for the at-rest key.
-func targetOptions(dir string) badger.Options {
-	return badger.DefaultOptions(dir).WithLogger(nil).WithMetricsEnabled(false).WithDetectConflicts(false).
+func targetOptions(dir string, atRest ee.Key) badger.Options {
+	return atRest.AtRest(badger.DefaultOptions(dir).WithLogger(nil).WithMetricsEnabled(false).WithDetectConflicts(false).
 		WithMemTableSize(targetMemTableBytes).
-		WithBlockCacheSize(targetCacheBytes).WithIndexCacheSize(0).WithNumVersionsToKeep(1 << 30).WithCompactL0OnClose(false)
+		WithBlockCacheSize(targetCacheBytes).WithIndexCacheSize(0).WithNumVersionsToKeep(1 << 30).WithCompactL0OnClose(false))
 }
 
 // tableBytes returns the size of tables at the last level for at most rawBytes
@@ -78,17 +80,17 @@ func (r *Restore) newSink(dir string, g *GroupPlan) (sink, error) {
 	for _, mark := range g.marks {
 		largest = max(largest, int64(len(mark.Value)))
 	}
-	fits := r.DB == nil && largest < targetOptions("").ValueThreshold
+	fits := r.DB == nil && r.AtRest.IsZero() && largest < targetOptions("", r.AtRest).ValueThreshold
 	switch {
 	case r.Sink == SinkAuto && fits && tablesKnown() == nil:
 		return newTableSink(dir, rawBytes)
 	case r.Sink == SinkTables && fits:
 		return newTableSink(dir, rawBytes)
 	case r.Sink == SinkTables:
-		return nil, fault.New(fault.Usage, "write tables directly", "a value has %d bytes, or the target is an open database", largest).
+		return nil, fault.New(fault.Usage, "write tables directly", "a value has %d bytes, or the target is encrypted or an open database", largest).
 			WithHint("leave the sink to be chosen")
 	}
-	return newStreamSink(dir, r.DB, rawBytes)
+	return newStreamSink(dir, r.DB, rawBytes, r.AtRest)
 }
 
 // checkEmpty refuses a database with records: the StreamWriter would delete

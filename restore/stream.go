@@ -13,6 +13,7 @@ import (
 
 	"github.com/brockdb/brock/backup/archive"
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/ee"
 )
 
 // streamSink writes through badger.StreamWriter, one stream per slice. A stream
@@ -27,10 +28,10 @@ type streamSink struct {
 }
 
 // newStreamSink returns a sink for at most rawBytes.
-func newStreamSink(dir string, db *badger.DB, rawBytes int64) (sink, error) {
+func newStreamSink(dir string, db *badger.DB, rawBytes int64, atRest ee.Key) (sink, error) {
 	s := &streamSink{db: db, dir: dir, reserve: 2*int64(tableBytes(rawBytes)) + streamBatchBytes}
 	if db == nil {
-		o := targetOptions(dir)
+		o := targetOptions(dir, atRest)
 		// Doubled for each level from 2 on. A quarter of that here: up to
 		// sixteen finished tables wait to be written.
 		o.BaseTableSize = int64(tableBytes(rawBytes)) >> o.MaxLevels

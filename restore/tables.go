@@ -23,6 +23,7 @@ import (
 
 	"github.com/brockdb/brock/backup/archive"
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/ee"
 )
 
 // The tables are Badger's own (package table), built with its builder. What is
@@ -81,7 +82,7 @@ const maxSyncs = 4
 
 // newTableSink returns a sink for at most rawBytes.
 func newTableSink(dir string, rawBytes int64) (sink, error) {
-	o := targetOptions(dir)
+	o := targetOptions(dir, ee.Key{})
 	s := &tableSink{dir: dir, opts: table.Options{
 		TableSize: tableBytes(rawBytes), BlockSize: o.BlockSize, BloomFalsePositive: o.BloomFalsePositive,
 		ChkMode: options.NoVerification, Compression: o.Compression, ZSTDCompressionLevel: o.ZSTDCompressionLevel,
@@ -187,7 +188,7 @@ func (s *tableSink) finish() (int64, error) {
 	if err := s.writeManifest(); err != nil {
 		return 0, fault.Wrap(err, "write the MANIFEST in %s", s.dir)
 	}
-	db, err := badger.OpenManaged(targetOptions(s.dir))
+	db, err := badger.OpenManaged(targetOptions(s.dir, ee.Key{}))
 	if err != nil {
 		return 0, fault.Wrap(err, "open the new database in %s", s.dir)
 	}

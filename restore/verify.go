@@ -49,9 +49,13 @@ type Verify struct {
 	BackupID  string // "" means every series
 	BackupNum int    // 0 means all of a series; else up to that number
 	Keys      ee.KeyRing
+	Expect    Expect // of the series that BackupID names, or of the one begun last
 	Level     Level
 	Workers   int    // parallel parts; 0 means all cores
 	Scratch   string // where Rehearse restores to; "" means the system's temporary directory
+
+	// AtRest encrypts the scratch directory.
+	AtRest ee.Key
 
 	// NewSchema is for Rehearse what it is for Restore.
 	NewSchema func() Schema
@@ -93,6 +97,9 @@ func (v *Verify) Run(ctx context.Context) (*Report, error) {
 	if !slices.Contains(Levels, v.Level) {
 		return nil, fault.New(fault.Usage, "verify", "level %.80q is none of quick, full, restore", string(v.Level))
 	}
+	if err := v.Expect.check(); err != nil {
+		return nil, err
+	}
 	v.Progress.Enter(PhaseQuick)
 	listing, err := backup.List(ctx, v.Source)
 	if err != nil {
@@ -121,6 +128,9 @@ func (v *Verify) Run(ctx context.Context) (*Report, error) {
 	for i := range series {
 		found := SeriesReport{BackupID: series[i].BackupID}
 		err := v.series(ctx, &series[i], &found)
+		if i == len(series)-1 {
+			err = errors.Join(v.Expect.of(&series[i]), err)
+		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -262,14 +272,14 @@ func (v *Verify) rehearse(ctx context.Context, newest *manifest.Manifest) (err e
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	r := &Restore{Source: v.Source, BackupID: newest.BackupID, BackupNum: newest.BackupNum, Keys: v.Keys,
-		Dir: scratch, Workers: v.Workers, NewSchema: v.NewSchema}
+		Dir: scratch, AtRest: v.AtRest, Workers: v.Workers, NewSchema: v.NewSchema}
 	res, err := r.Run(ctx)
 	if err != nil {
 		return err
 	}
 	var records int64
 	for _, dir := range res.Dirs {
-		n, err := countRecords(dir)
+		n, err := countRecords(dir, v.AtRest)
 		if err != nil {
 			return err
 		}
@@ -282,8 +292,8 @@ func (v *Verify) rehearse(ctx context.Context, newest *manifest.Manifest) (err e
 }
 
 // countRecords reads every version of every record in a restored directory.
-func countRecords(dir string) (n int64, err error) {
-	db, err := badger.OpenManaged(targetOptions(dir))
+func countRecords(dir string, atRest ee.Key) (n int64, err error) {
+	db, err := badger.OpenManaged(targetOptions(dir, atRest))
 	if err != nil {
 		return 0, fault.Wrap(err, "open the restored database in %s", filepath.Base(dir))
 	}

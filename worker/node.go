@@ -26,6 +26,9 @@ type Options struct {
 	// backups; without one they are plain.
 	Keys ee.KeyRing
 
+	// AtRest encrypts the store's directory; as in store.Options.
+	AtRest ee.Key
+
 	// Vault is where requests may take other keys from.
 	Vault VaultOptions
 
@@ -74,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		o.Owner = defaultOwner(o.Dir)
 	}
 	db, err := store.Open(store.Options{
-		Dir: o.Dir, Group: o.Group, BlockCacheBytes: o.BlockCacheBytes, PinMaxAge: o.PinMaxAge, Now: o.Now,
+		Dir: o.Dir, Group: o.Group, AtRest: o.AtRest, BlockCacheBytes: o.BlockCacheBytes, PinMaxAge: o.PinMaxAge, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err

@@ -142,7 +142,7 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 // node returns the options of the node that is served.
 func (o *alphaOptions) node(keys *heldKeys, storage destination.Options) worker.Options {
 	return worker.Options{
-		Dir: o.dir, Group: o.group, Keys: keys.ring, Vault: keys.vault, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge,
+		Dir: o.dir, Group: o.group, Keys: keys.ring, AtRest: keys.atRest, Vault: keys.vault, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge,
 		BlockCacheBytes: int64(o.blockCacheMB) * mebibyte, QueuedTasks: int(o.queuedTasks), KeptTasks: int(o.keptTasks),
 		Storage: storage,
 	}

@@ -15,7 +15,8 @@ import (
 // Vault.
 type alphaKeys struct {
 	keyFlags
-	allow []string
+	atRest atRestFlags
+	allow  []string
 }
 
 func (k *alphaKeys) add(cmd *cobra.Command) {
@@ -23,23 +24,29 @@ func (k *alphaKeys) add(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&k.allow, "vault_allow", nil,
 		"`URLS` of further Vaults that a request to /admin may name, with role files of its own")
 	completeNothing(cmd, "vault_allow")
+	k.atRest.add(cmd, "the database directory")
 }
 
 // heldKeys are the keys of an alpha while it runs.
 type heldKeys struct {
-	ring  ee.KeyRing
-	vault worker.VaultOptions
-	end   func() // logs out
+	ring   ee.KeyRing
+	atRest ee.Key
+	vault  worker.VaultOptions
+	end    func() // logs out
 }
 
 // hold takes the keys, and keeps the login to Vault alive until end.
 func (k *alphaKeys) hold(ctx context.Context) (*heldKeys, error) {
+	atRest, err := k.atRest.key(ctx, &k.vault)
+	if err != nil {
+		return nil, err
+	}
 	ring, client, err := k.open(ctx, logVault)
 	if err != nil {
 		return nil, err
 	}
 	o := &k.vault.options
-	held := &heldKeys{ring: ring, end: func() {}, vault: worker.VaultOptions{
+	held := &heldKeys{ring: ring, atRest: atRest, end: func() {}, vault: worker.VaultOptions{
 		Client: client, Secret: k.vault.secret(), Allow: k.allow, Timeout: o.Timeout,
 		Files: []string{o.RoleIDFile, o.SecretIDFile, o.TokenFile, o.KubernetesTokenFile, vault.KubernetesToken},
 	}}

@@ -51,7 +51,7 @@ func (o *listOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := o.print(cmd.OutOrStdout(), manifests(listing)); err != nil {
+	if err := o.print(cmd.OutOrStdout(), listed(listing)); err != nil {
 		return err
 	}
 	printRemarks(cmd.ErrOrStderr(), source, listing)
@@ -66,7 +66,7 @@ func (o *listOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		}
 	}
 	return fault.New(kind, "list all backups at "+source.String(), "%d of %d manifests cannot be used",
-		len(listing.Damaged), len(listing.Damaged)+len(manifests(listing)))
+		len(listing.Damaged), len(listing.Damaged)+len(listed(listing)))
 }
 
 // printRemarks tells what an empty or a short list may be due to.
@@ -79,17 +79,23 @@ func printRemarks(w io.Writer, source destination.Destination, l *backup.Listing
 	}
 }
 
-func manifests(l *backup.Listing) []*manifest.Manifest {
-	all := []*manifest.Manifest{}
+// listedBackup is a manifest and its digest, which --expect_digest takes.
+type listedBackup struct {
+	*manifest.Manifest
+	Digest string `json:"digest"`
+}
+
+func listed(l *backup.Listing) []listedBackup {
+	all := []listedBackup{}
 	for _, series := range l.Series {
 		for _, m := range series.Members {
-			all = append(all, m.Manifest)
+			all = append(all, listedBackup{m.Manifest, m.Digest})
 		}
 	}
 	return all
 }
 
-func (o *listOptions) print(w io.Writer, all []*manifest.Manifest) error {
+func (o *listOptions) print(w io.Writer, all []listedBackup) error {
 	if o.output.value == "json" {
 		return printJSON(w, all)
 	}

@@ -23,6 +23,8 @@ type restoreOptions struct {
 	until           string
 	selection       selectionFlags
 	keys            keyFlags
+	atRest          atRestFlags
+	expect          restore.Expect
 	zero            string
 	forceZero       bool
 	ignoreFreeSpace bool
@@ -58,6 +60,8 @@ that is started on the directory goes on above both by itself.`,
 	addUntil(cmd, &o.until)
 	o.selection.add(cmd)
 	o.keys.add(cmd)
+	o.atRest.add(cmd, "the directories that are made")
+	addExpect(cmd, &o.expect)
 	flags.StringVarP(&o.zero, "zero", "z", "", "`ADDR` of a zero to tell about the restored version; not served by this version")
 	flags.BoolVar(&o.forceZero, "force_zero", true, "refuse to restore without a zero")
 	flags.BoolVar(&o.ignoreFreeSpace, "ignore_free_space", false, "restore although the disk may be too small")
@@ -84,6 +88,15 @@ func addBackup(cmd *cobra.Command, id *string, num *int, noID, noNum string) {
 	completeNothing(cmd, "backup_id", "backup_num")
 }
 
+// addExpect adds the flags that say what is known of a series from elsewhere.
+func addExpect(cmd *cobra.Command, expect *restore.Expect) {
+	cmd.Flags().IntVar(&expect.BackupNum, "expect_backup_num", 0,
+		"`NUMBER` that the newest backup of the series has at least, as known from elsewhere: tells when backups were removed")
+	cmd.Flags().StringVar(&expect.Digest, "expect_digest", "",
+		"`DIGEST` that the manifest of one of its backups has, as lsbackup told: tells that and every change before it")
+	completeNothing(cmd, "expect_backup_num", "expect_digest")
+}
+
 // checkZero does as Dgraph's restore: without a zero that could be told, the
 // operator has to say that this is meant.
 func (o *restoreOptions) checkZero() error {
@@ -107,6 +120,10 @@ func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	atRest, err := o.atRest.key(ctx, &o.keys.vault)
+	if err != nil {
+		return err
+	}
 	source, err := o.storage.open(ctx, cmd, o.location)
 	if err != nil {
 		return err
@@ -116,7 +133,7 @@ func (o *restoreOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	r := &restore.Restore{
-		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Until: until, Keys: keys, Dir: o.dir,
+		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Until: until, Keys: keys, AtRest: atRest, Expect: o.expect, Dir: o.dir,
 		NewSchema: worker.NewSelectionSchema(o.selection.Selection), IgnoreFreeSpace: o.ignoreFreeSpace, Progress: new(backup.Progress),
 	}
 	plan, err := r.Plan(ctx)

@@ -31,7 +31,7 @@ func (v *vaultFlags) add(cmd *cobra.Command) {
 		"`URL` of HashiCorp Vault to take the key from; VAULT_ADDR and the rest of Vault's own environment count too; off means not to")
 	flags.StringVar(&o.RoleIDFile, "vault_roleid_file", "", "`FILE` with the id of an AppRole to log in to Vault with")
 	flags.StringVar(&o.SecretIDFile, "vault_secretid_file", "", "`FILE` with the secret id of that role")
-	flags.StringVar(&v.path, "vault_path", vault.DefaultPath, "`PATH` of the secret; with data/ in it for a key/value engine of version 2")
+	flags.StringVar(&v.path, "vault_path", vault.DefaultPath, "`PATH` of the secret; with data/ in it for a key/value engine of version 2; empty: take no key of backups from Vault")
 	flags.StringVar(&v.field, "vault_field", vault.DefaultField, "`NAME` of the field of the secret that holds the key")
 	addChoice(cmd, &v.format, "vault_format", "how the key is written there", vault.Base64, vault.Raw)
 	flags.UintSliceVar(&v.versions, "vault_version", nil, "`N`, the version of the secret, in an engine of version 2; several, for series of several keys")
@@ -69,7 +69,7 @@ func (v *vaultFlags) given() bool {
 // instead.
 func (v *vaultFlags) wanted(files bool) (bool, error) {
 	switch {
-	case v.options.Address == vaultOff:
+	case v.options.Address == vaultOff || v.path == "":
 		return false, nil
 	case v.options.Address != "" || vault.InEnvironment() && (v.given() || !files):
 		return true, nil

@@ -20,6 +20,8 @@ type verifyOptions struct {
 	backupNum int
 	level     choice
 	keys      keyFlags
+	atRest    atRestFlags
+	expect    restore.Expect
 	scratch   string
 	output    choice
 	storage   storageFlags
@@ -43,6 +45,8 @@ func newVerify() *cobra.Command {
 	addBackup(cmd, &o.backupID, &o.backupNum, "all series", "all")
 	addChoice(cmd, &o.level, "level", "how thorough", levels()...)
 	o.keys.add(cmd)
+	o.atRest.add(cmd, "the scratch directory")
+	addExpect(cmd, &o.expect)
 	flags.StringVar(&o.scratch, "scratch", "", "`DIR` to restore into and remove again; empty means the system's temporary one")
 	addChoice(cmd, &o.output, "output", "form of the report", "text", "json")
 	o.storage.addReading(cmd)
@@ -62,12 +66,16 @@ func (o *verifyOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	atRest, err := o.atRest.key(ctx, &o.keys.vault)
+	if err != nil {
+		return err
+	}
 	source, err := o.storage.open(ctx, cmd, o.location)
 	if err != nil {
 		return err
 	}
 	v := &restore.Verify{
-		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Keys: keys, Level: restore.Level(o.level.value),
+		Source: source, BackupID: o.backupID, BackupNum: o.backupNum, Keys: keys, AtRest: atRest, Expect: o.expect, Level: restore.Level(o.level.value),
 		Scratch: o.scratch, NewSchema: worker.NewRestoreSchema, Progress: new(backup.Progress),
 	}
 	stop := startMeter(cmd.ErrOrStderr(), "verify", ofProgress(v.Progress))

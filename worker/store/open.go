@@ -20,14 +20,18 @@ const (
 
 // Open opens the store in o.Dir and creates it when the directory is missing or
 // empty. The error is of kind Locked when another process has it open, Mixed
-// with a *GroupError when it belongs to another group, Usage when it is
-// something else than a brock store; then nothing in it was changed for good.
+// with a *GroupError when it belongs to another group, as ee.Key.CheckAtRest says
+// when o.AtRest is not its key, Usage when it is something else than a brock
+// store; then nothing in it was changed for good.
 func Open(o Options) (*Store, error) {
 	if o.Dir == "" || o.Group == 0 {
 		return nil, fault.New(fault.Usage, "open store", "a directory and a group of at least 1 are needed")
 	}
 	if err := patiently(func() error { return prepareDir(o.Dir) }); err != nil {
 		return nil, openError(o.Dir, err)
+	}
+	if err := o.AtRest.CheckAtRest(o.Dir); err != nil {
+		return nil, err
 	}
 	o = o.withDefaults()
 	s := &Store{now: o.Now, closing: make(chan struct{}), queue: newQueue()}
@@ -71,6 +75,7 @@ func badgerOptions(o Options, c *committer) badger.Options {
 		WithChecksumVerificationMode(options.OnBlockRead).
 		WithVerifyValueChecksum(true).
 		WithLogger(logger)
+	opts = o.AtRest.AtRest(opts)
 	if o.tune != nil {
 		o.tune(&opts)
 	}

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/brockdb/brock/ee"
 )
 
 // Options says which store to open and how.
@@ -13,6 +15,9 @@ type Options struct {
 	// Group is the group whose records the store holds, 1 and up. A directory
 	// of another group is refused.
 	Group uint32
+	// AtRest encrypts the directory, with Badger's own encryption; the zero Key
+	// leaves it plain. A directory stays what it was made as.
+	AtRest ee.Key
 	// BlockCacheBytes bounds the memory for decompressed blocks; 0 means 64 MiB.
 	BlockCacheBytes int64
 	// PinMaxAge is how long deletes are kept for a series of backups that is
