@@ -29,7 +29,7 @@ func (k Key) AtRest(o badger.Options) badger.Options {
 	if k.secret == nil {
 		return o
 	}
-	return o.WithEncryptionKey(bytes.Clone(k.secret.raw)).WithIndexCacheSize(max(o.IndexCacheSize, leastIndexCache))
+	return o.WithEncryptionKey(bytes.Clone(k.secret.material().raw)).WithIndexCacheSize(max(o.IndexCacheSize, leastIndexCache))
 }
 
 // CheckAtRest tells whether a Badger directory can be opened with the key, before

@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/brockdb/brock/backup/fault"
@@ -42,11 +43,15 @@ const (
 // means "not encrypted". It prints as "[redacted]" under every verb.
 type Key struct {
 	note   string // what a printer shows that may not call methods: of a struct with an unexported Key
-	secret *keyMaterial
+	secret *hidden
 }
 
-// keyMaterial is everything derived from the key bytes, once. It sits behind a
-// pointer so that no reflection-based printer walks into it by value.
+// hidden keeps key material behind a function: a printer that is not to call
+// methods follows pointers, when a verb does not fit, and prints what a struct
+// holds. Of a function it prints the address.
+type hidden struct{ material func() *keyMaterial }
+
+// keyMaterial is everything derived from the key bytes, once.
 type keyMaterial struct {
 	block  cipher.Block
 	macKey []byte
@@ -75,7 +80,8 @@ func NewKey(raw []byte) (Key, error) {
 	if err != nil {
 		return Key{}, fault.Wrap(err, "derive MAC key")
 	}
-	return Key{redacted, &keyMaterial{block: block, macKey: macKey, id: hex.EncodeToString(id), raw: bytes.Clone(raw)}}, nil
+	m := &keyMaterial{block: block, macKey: macKey, id: hex.EncodeToString(id), raw: bytes.Clone(raw)}
+	return Key{redacted, &hidden{func() *keyMaterial { return m }}}, nil
 }
 
 // ReadKeyFile reads a key from a file whose whole content is the key. A
@@ -113,7 +119,7 @@ func (k Key) ID() string {
 	if k.secret == nil {
 		return ""
 	}
-	return k.secret.id
+	return k.secret.material().id
 }
 
 // String returns "[redacted]", or "none" for the zero Key.
@@ -156,7 +162,7 @@ func (k Key) Stream(iv [IVSize]byte, offset int64) cipher.Stream {
 	}
 	binary.BigEndian.PutUint64(iv[:8], hi)
 	binary.BigEndian.PutUint64(iv[8:], sum)
-	stream := cipher.NewCTR(k.secret.block, iv[:])
+	stream := cipher.NewCTR(k.secret.material().block, iv[:])
 	if skip := offset % aes.BlockSize; skip > 0 {
 		var drop [aes.BlockSize]byte
 		stream.XORKeyStream(drop[:skip], drop[:skip])
@@ -164,10 +170,22 @@ func (k Key) Stream(iv [IVSize]byte, offset int64) cipher.Stream {
 	return stream
 }
 
+// Reader returns a reader that decrypts, or encrypts, what it reads of r: the
+// bytes of a stream from offset on. See Stream.
+func (k Key) Reader(r io.Reader, iv [IVSize]byte, offset int64) io.Reader {
+	return cipher.StreamReader{S: k.Stream(iv, offset), R: r}
+}
+
+// Writer returns a writer that encrypts, or decrypts, what it writes to w: the
+// bytes of a stream from offset on. See Stream.
+func (k Key) Writer(w io.Writer, iv [IVSize]byte, offset int64) io.Writer {
+	return cipher.StreamWriter{S: k.Stream(iv, offset), W: w}
+}
+
 // MAC returns HMAC-SHA256 over data under a key derived for this purpose only.
 // The key must not be zero.
 func (k Key) MAC(data []byte) []byte {
-	h := hmac.New(sha256.New, k.secret.macKey)
+	h := hmac.New(sha256.New, k.secret.material().macKey)
 	h.Write(data)
 	return h.Sum(nil)
 }
