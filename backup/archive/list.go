@@ -50,12 +50,13 @@ const (
 func EncodeList(l *List, key ee.Key) ([]byte, error) {
 	l.Head.Version, l.Head.Parts = listVersion, len(l.Parts)
 	var out bytes.Buffer
-	var iv [ee.IVSize]byte
+	var sink io.Writer = &out
 	if !key.IsZero() {
-		iv = ee.NewIV()
+		iv := ee.NewIV()
 		out.Write(iv[:])
+		sink = key.Writer(&out, iv, 0)
 	}
-	zip := gzip.NewWriter(&out)
+	zip := gzip.NewWriter(sink)
 	enc := json.NewEncoder(zip)
 	err := enc.Encode(&l.Head)
 	for i := range l.Parts {
@@ -66,28 +67,22 @@ func EncodeList(l *List, key ee.Key) ([]byte, error) {
 	if err = errors.Join(err, zip.Close()); err != nil {
 		return nil, fault.Wrap(err, "encode part list of group %d", l.Head.Group)
 	}
-	b := out.Bytes()
-	if !key.IsZero() {
-		body := b[ee.IVSize:]
-		key.Stream(iv, 0).XORKeyStream(body, body)
-	}
-	return b, nil
+	return out.Bytes(), nil
 }
 
 // DecodeList reads a stored part list and checks that it is sound in itself:
 // names, offsets, sizes, key order. want is what its head must say (Version and
-// Parts aside). stored may come from anybody; it is overwritten when decrypted.
+// Parts aside). stored may come from anybody.
 func DecodeList(stored []byte, key ee.Key, want ListHead) (*List, error) {
+	var source io.Reader = bytes.NewReader(stored)
 	encrypted := !key.IsZero()
 	if encrypted {
 		if len(stored) < ee.IVSize {
 			return nil, fmt.Errorf("it is shorter than its IV")
 		}
-		body := stored[ee.IVSize:]
-		key.Stream([ee.IVSize]byte(stored), 0).XORKeyStream(body, body)
-		stored = body
+		source = key.Reader(bytes.NewReader(stored[ee.IVSize:]), [ee.IVSize]byte(stored), 0)
 	}
-	zip, err := gzip.NewReader(bytes.NewReader(stored))
+	zip, err := gzip.NewReader(source)
 	if err != nil {
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
