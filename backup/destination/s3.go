@@ -20,6 +20,10 @@ type s3Store struct {
 	options  Options
 	identity *identity
 
+	// signBytes says that nothing else protects what is sent: plain HTTP to
+	// another machine.
+	signBytes bool
+
 	sending chan struct{} // one token per part that is being sent
 	spare   chan []byte   // buffers of a part each, for the next writer
 
@@ -52,7 +56,8 @@ func openS3(_ context.Context, l Location, o Options) (Destination, error) {
 	}
 	return &s3Store{
 		core: minio.Core{Client: client}, location: l, options: o, identity: identity,
-		sending: make(chan struct{}, o.UploadConcurrency), spare: make(chan []byte, o.UploadConcurrency),
+		signBytes: l.sendsInTheOpen(),
+		sending:   make(chan struct{}, o.UploadConcurrency), spare: make(chan []byte, o.UploadConcurrency),
 	}, nil
 }
 

@@ -388,9 +388,10 @@ func checksum(data []byte) string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, castagnoli)))
 }
 
-// payloadHash returns the SHA-256 to sign where no TLS protects the bytes.
+// payloadHash returns the SHA-256 to sign where nothing else protects the bytes
+// on their way: over plain HTTP to another machine.
 func (s *s3Store) payloadHash(data []byte) string {
-	if s.location.Secure {
+	if !s.signBytes {
 		return ""
 	}
 	sum := sha256.Sum256(data)
