@@ -18,6 +18,7 @@ import (
 // the same for every command that takes a URI.
 type storageFlags struct {
 	caCert         string
+	anonymous      bool
 	concurrency    uint16
 	bandwidth      byteRate
 	requestTimeout time.Duration
@@ -42,6 +43,7 @@ func (s *storageFlags) add(cmd *cobra.Command) {
 func (s *storageFlags) addReading(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&s.caCert, "s3_ca_cert", "", "`FILE` with PEM certificates of authorities that s3 and minio trust besides the system's")
+	flags.BoolVar(&s.anonymous, "anonymous", false, "send no credentials to object stores, not even those of the environment")
 	flags.Var(&s.bandwidth, "max_bandwidth", "`BYTES` per second, in each direction, such as 50MB; 0 means no limit")
 	flags.DurationVar(&s.requestTimeout, "request_timeout", 2*time.Minute, "`TIME` an object store may take to answer a request")
 	flags.DurationVar(&s.stallTimeout, "stall_timeout", 30*time.Second, "`TIME` a connection may move no byte before it is given up")
@@ -57,7 +59,8 @@ func (s *storageFlags) options() (destination.Options, error) {
 		}
 	}
 	o := destination.Options{
-		S3CACert: s.caCert, UploadConcurrency: int(s.concurrency), MaxBandwidth: int64(s.bandwidth),
+		Credentials: destination.Credentials{Anonymous: s.anonymous},
+		S3CACert:    s.caCert, UploadConcurrency: int(s.concurrency), MaxBandwidth: int64(s.bandwidth),
 		RequestTimeout: s.requestTimeout, StallTimeout: s.stallTimeout, Retention: time.Duration(s.retention),
 	}
 	if o.Retention > 0 {
