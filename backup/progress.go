@@ -11,6 +11,8 @@ type Progress struct {
 	stored  atomic.Int64
 	total   atomic.Int64 // expected raw bytes; an estimate
 	resumed atomic.Pointer[Resumed]
+	notice  atomic.Pointer[string]
+	notices atomic.Int64
 }
 
 // Resumed says what became of a backup that was cut off before.
@@ -43,6 +45,10 @@ type ProgressView struct {
 	StoredBytes int64   `json:"stored_bytes"` // read from or written to the destination
 	TotalBytes  int64   `json:"total_bytes"`  // expected in all, before compression; 0 when that is not known
 	Fraction    float64 `json:"fraction"`     // 0 to 1, by estimated bytes
+	// Notice is the last thing that the storage made it wait for, such as a
+	// request that is made again, a line for people; Notices is how often.
+	Notice  string `json:"notice,omitempty"`
+	Notices int64  `json:"notices,omitempty"`
 }
 
 // Enter starts a phase, such as "scan" or "commit". A nil Progress ignores
@@ -69,6 +75,14 @@ func (p *Progress) Add(records, rawBytes, storedBytes int64) {
 	}
 }
 
+// Note records what the operation waits for; see destination.WithNotice.
+func (p *Progress) Note(text string) {
+	if p != nil {
+		p.notice.Store(&text)
+		p.notices.Add(1)
+	}
+}
+
 // View returns the present state. Fraction stays below 1 until Enter("done").
 func (p *Progress) View() ProgressView {
 	if p == nil {
@@ -77,6 +91,9 @@ func (p *Progress) View() ProgressView {
 	v := ProgressView{Records: p.records.Load(), RawBytes: p.raw.Load(), StoredBytes: p.stored.Load(), TotalBytes: p.total.Load()}
 	if phase := p.phase.Load(); phase != nil {
 		v.Phase = *phase
+	}
+	if notice := p.notice.Load(); notice != nil {
+		v.Notice, v.Notices = *notice, p.notices.Load()
 	}
 	if v.Phase == PhaseDone {
 		v.Fraction = 1

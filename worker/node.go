@@ -82,6 +82,12 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Storage.Bandwidth == nil { // of all tasks together
+		o.Storage.Bandwidth, err = destination.NewBandwidth(o.Storage.MaxBandwidth)
+		if err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+	}
 	tasks, err := task.Open(ctx, task.Options{Records: db, Capacity: o.QueuedTasks, Keep: o.KeptTasks, Now: o.Now})
 	if err != nil {
 		return nil, errors.Join(err, db.Close())

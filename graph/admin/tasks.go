@@ -76,6 +76,7 @@ func taskPayload(t task.Task) (*TaskPayload, error) {
 			StoredBytes: t.Progress.StoredBytes, Fraction: t.Progress.Fraction,
 			TotalBytes: unlessZero(t.Progress.TotalBytes), BytesPerSecond: t.BytesPerSecond,
 			EtaSeconds: unlessZero(t.Remaining.Seconds()),
+			Notice:     unlessZero(t.Progress.Notice), Notices: t.Progress.Notices,
 		},
 		QueuedAt: t.QueuedAt, StartedAt: unlessZero(t.StartedAt), FinishedAt: unlessZero(t.FinishedAt),
 		RequestedBy: unlessZero(t.RequestedBy), LastHeartbeat: unlessZero(t.HeartbeatAt),

@@ -12,6 +12,7 @@ import (
 	"github.com/golang/glog"
 
 	"github.com/brockdb/brock/backup"
+	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/backup/fault"
 )
 
@@ -83,7 +84,11 @@ func (q *Queue) runOne(ctx context.Context, e *entry) {
 	q.publish(e, r)
 
 	stopPulse := q.startPulse(store, e)
-	result, err := protect(ctx, r.ID, e.run, e.progress)
+	noted := destination.WithNotice(ctx, func(text string) {
+		e.progress.Note(text)
+		glog.Warningf("task %s: %s", r.ID, text)
+	})
+	result, err := protect(noted, r.ID, e.run, e.progress)
 	stopPulse()
 	q.end(e, &r, result, err)
 	if err := put(store, q.records, r); err != nil {
