@@ -191,7 +191,9 @@ func (w *azureWriter) storedNonce(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-func (w *azureWriter) metadata() map[string]*string { return map[string]*string{nonceMetadata: &w.nonce} }
+func (w *azureWriter) metadata() map[string]*string {
+	return map[string]*string{nonceMetadata: &w.nonce}
+}
 
 // conditions make a request fail when the object exists.
 func (w *azureWriter) conditions() *blob.AccessConditions {
