@@ -115,11 +115,19 @@ var impatient = destination.Retry{Attempts: 20, MinDelay: 5 * time.Millisecond, 
 type counter struct {
 	mu       sync.Mutex
 	requests map[string]int
+	calls    map[string]int
 	retries  int
 }
 
 // Call implements destination.Observer.
-func (c *counter) Call(destination.Call) {}
+func (c *counter) Call(call destination.Call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls == nil {
+		c.calls = map[string]int{}
+	}
+	c.calls[call.Op]++
+}
 
 // Request implements destination.Observer.
 func (c *counter) Request(r destination.Request) {
@@ -158,4 +166,12 @@ func (s s3) uploads(t testing.TB) (keys []string) {
 		keys = append(keys, upload.Key)
 	}
 	return keys
+}
+
+func (c *counter) takeCalls() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	taken := c.calls
+	c.calls = nil
+	return taken
 }
