@@ -47,8 +47,3 @@ func openBackend(ctx context.Context, l Location, o Options) (Destination, error
 	}
 	return newDir(l.Prefix), nil
 }
-
-// notYet is the answer of a scheme whose backend is not built in.
-func notYet(l Location) error {
-	return usage("this build does not reach %s://", l.Scheme)
-}

@@ -85,6 +85,7 @@ func newRoot() *cobra.Command {
 		newVerify(),
 		newCopy(),
 		newRekey(),
+		newStorage(),
 		newMan(),
 		newVersion(),
 	} {

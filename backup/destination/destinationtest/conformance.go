@@ -15,6 +15,7 @@ import (
 	"testing/iotest"
 
 	"github.com/brockdb/brock/backup/destination"
+	"github.com/brockdb/brock/backup/destination/check"
 	"github.com/brockdb/brock/backup/fault"
 )
 
@@ -48,6 +49,7 @@ func RunExcept(t *testing.T, open func(t *testing.T) destination.Destination, ex
 		{"remove beside writers", testRemoveRace},
 		{"debris", testDebris},
 		{"canceled", testCanceled},
+		{"operators' checks", testChecks},
 	} {
 		if slices.Contains(except, test.name) {
 			continue
@@ -371,4 +373,13 @@ func testCanceled(t *testing.T, d destination.Destination) {
 		}
 	}
 	wantObjects(t, d, "object")
+}
+
+// testChecks runs what operators run: all is good, and nothing is left.
+func testChecks(t *testing.T, d destination.Destination) {
+	report, err := check.Run(t.Context(), d, check.Options{Objects: 40, LargeBytes: 12 << 20})
+	if err != nil || !report.Good || report.Left != "" || len(report.Latencies) == 0 {
+		t.Errorf("%+v, %v", report, err)
+	}
+	wantObjects(t, d)
 }
