@@ -154,7 +154,7 @@ func newExecutionContext(
 	}
 }
 
-//go:embed "admin.graphqls" "copy.graphqls" "login.graphqls" "restore.graphqls" "tasks.graphqls"
+//go:embed "admin.graphqls" "copy.graphqls" "login.graphqls" "restore.graphqls" "storage.graphqls" "tasks.graphqls"
 var sourcesFS embed.FS
 
 func sourceData(filename string) string {
@@ -170,6 +170,7 @@ var sources = []*ast.Source{
 	{Name: "copy.graphqls", Input: sourceData("copy.graphqls"), BuiltIn: false},
 	{Name: "login.graphqls", Input: sourceData("login.graphqls"), BuiltIn: false},
 	{Name: "restore.graphqls", Input: sourceData("restore.graphqls"), BuiltIn: false},
+	{Name: "storage.graphqls", Input: sourceData("storage.graphqls"), BuiltIn: false},
 	{Name: "tasks.graphqls", Input: sourceData("tasks.graphqls"), BuiltIn: false},
 }
 var parsedSchema = gqlparser.MustLoadSchema(sources...)
@@ -440,6 +441,10 @@ func (ec *executionContext) childFields_TaskProgress(ctx context.Context, field 
 		return ec.fieldContext_TaskProgress_storedBytes(ctx, field)
 	case "fraction":
 		return ec.fieldContext_TaskProgress_fraction(ctx, field)
+	case "notice":
+		return ec.fieldContext_TaskProgress_notice(ctx, field)
+	case "notices":
+		return ec.fieldContext_TaskProgress_notices(ctx, field)
 	case "totalBytes":
 		return ec.fieldContext_TaskProgress_totalBytes(ctx, field)
 	case "bytesPerSecond":
@@ -3354,6 +3359,52 @@ func (ec *executionContext) fieldContext_TaskProgress_fraction(_ context.Context
 	return graphql.NewScalarFieldContext("TaskProgress", field, false, false, errors.New("field of type Float does not have child fields"))
 }
 
+func (ec *executionContext) _TaskProgress_notice(ctx context.Context, field graphql.CollectedField, obj *TaskProgress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskProgress_notice(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Notice, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_TaskProgress_notice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskProgress", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _TaskProgress_notices(ctx context.Context, field graphql.CollectedField, obj *TaskProgress) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TaskProgress_notices(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Notices, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int64) graphql.Marshaler {
+			return ec.marshalNInt642int64(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TaskProgress_notices(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TaskProgress", field, false, false, errors.New("field of type Int64 does not have child fields"))
+}
+
 func (ec *executionContext) _TaskProgress_totalBytes(ctx context.Context, field graphql.CollectedField, obj *TaskProgress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -6095,6 +6146,13 @@ func (ec *executionContext) _TaskProgress(ctx context.Context, sel ast.Selection
 			}
 		case "fraction":
 			out.Values[i] = ec._TaskProgress_fraction(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "notice":
+			out.Values[i] = ec._TaskProgress_notice(ctx, field, obj)
+		case "notices":
+			out.Values[i] = ec._TaskProgress_notices(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

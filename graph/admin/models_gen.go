@@ -409,6 +409,10 @@ type TaskProgress struct {
 	StoredBytes int64 `json:"storedBytes"`
 	// From 0 to 1, by estimated bytes; 1 only when it is done.
 	Fraction float64 `json:"fraction"`
+	// The last thing that the storage made the task wait for, such as a request that was made again and why.
+	Notice *string `json:"notice,omitempty"`
+	// How often the storage made it wait.
+	Notices int64 `json:"notices"`
 	// Bytes that are expected in all, before compression; null when that is not known.
 	TotalBytes *int64 `json:"totalBytes,omitempty"`
 	// Bytes per second, before compression: of the last ten seconds, or of all of it when it is over.
