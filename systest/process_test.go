@@ -63,7 +63,11 @@ func start(t *testing.T, env []string, args ...string) *process {
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill() // it may have ended
 		p.exit()
-		watched.show("what brock "+args[0]+" printed in "+t.Name(), p.stdout.String()+p.stderr.String())
+		printed := p.stderr.String()
+		if args[0] != "dump" { // which prints records
+			printed += p.stdout.String()
+		}
+		watched.show("what brock "+args[0]+" printed in "+t.Name(), printed)
 		if strings.Contains(p.stderr.String(), "DATA RACE") {
 			t.Errorf("brock %s has a data race:\n%s", strings.Join(args, " "), p.stderr.String())
 		}
