@@ -233,9 +233,8 @@ func TestVaultErrors(t *testing.T) {
 // alpha takes backups; and Vault may be gone for a while.
 func TestVaultLogin(t *testing.T) {
 	t.Parallel()
-	address := fmt.Sprintf("127.0.0.1:%d", servers.FreePort(t))
 	key := base64.StdEncoding.EncodeToString(readFile(t, keyFile(t, 32)))
-	v := startVault(t, servers.VaultOptions{Address: address})
+	v := startVault(t, servers.VaultOptions{})
 	v.put(t, "brock", "enc_key", key)
 	login := v.role(t, "3s", "6s")
 	a := startAlphaWith(t, nil, client.Options{}, t.TempDir(), login...)
@@ -258,7 +257,7 @@ func TestVaultLogin(t *testing.T) {
 	busy("a new login", "Vault: logged in again")
 	v.Stop()
 	busy("noticing that Vault is gone", "Vault: cannot log in again")
-	v = startVault(t, servers.VaultOptions{Address: address})
+	v = startVault(t, servers.VaultOptions{Address: strings.TrimPrefix(v.Address, "http://")})
 	v.put(t, "brock", "enc_key", key)
 	v.role(t, "3s", "6s")
 	busy("a login at the new Vault", "Vault: logged in again")
