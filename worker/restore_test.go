@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -361,4 +362,76 @@ func TestRestoreUntil(t *testing.T) {
 	if !fault.Is(err, fault.NotFound) || !strings.Contains(fault.HintOf(err), "the oldest there was begun at 2026-11-20T09:00:00Z") {
 		t.Errorf("before the first: %v; %s", err, fault.HintOf(err))
 	}
+}
+
+// TestWritersBesideARestore writes while a restore loads. Every write that is
+// acknowledged is there, and in the next backup; writes to what is restored are
+// refused.
+func TestWritersBesideARestore(t *testing.T) {
+	n := openNode(t, Options{Dir: t.TempDir()})
+	random := rand.New(rand.NewPCG(1, 9))
+	w := world{"default/big": {}}
+	for i := range 30 {
+		batch := &store.Batch{}
+		for j := range 50 {
+			key, value := fmt.Sprint(i, "-", j), fmt.Sprintf(`"%x"`, random.Perm(200))
+			batch.Puts = append(batch.Puts, store.Put{Collection: "big", Key: key, Value: []byte(value)})
+			w["default/big"][key] = value
+		}
+		if _, err := n.Propose(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	location := t.TempDir()
+	run(t, n, BackupRequest{Destination: location})
+	id, err := n.SubmitRestore(t.Context(), RestoreRequest{Location: location, Rename: []Rename{{"big", "copy"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var writers sync.WaitGroup
+	written := make([]map[string]string, 4)
+	over := make(chan struct{})
+	for i := range written {
+		written[i] = map[string]string{}
+		writers.Go(func() {
+			for k := 0; ; k++ {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				key := fmt.Sprint(k)
+				_, err := n.Propose(t.Context(), &store.Batch{Puts: []store.Put{{Namespace: "writer", Collection: fmt.Sprint(i), Key: key, Value: []byte("1")}}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				written[i][key] = "1"
+				if _, err := n.Propose(t.Context(), &store.Batch{Removes: []store.Remove{{Collection: "copy", Key: "0-0"}}}); err == nil {
+					if done, _ := n.Task(id); done.Status != task.Success && done.Phase != PhaseRestoreSwitch {
+						t.Error("a record of what is being restored was removed")
+					}
+					return
+				}
+			}
+		})
+	}
+	if done := ended(t, n, id); done.Status != task.Success {
+		t.Errorf("%+v", done)
+	}
+	close(over)
+	writers.Wait()
+	w["default/copy"] = maps.Clone(w["default/big"])
+	if _, err := n.Propose(t.Context(), &store.Batch{Removes: []store.Remove{{Collection: "copy", Key: "0-0"}}}); err != nil {
+		t.Fatal(err)
+	}
+	delete(w["default/copy"], "0-0")
+	for i, records := range written {
+		if len(records) > 0 {
+			w[fmt.Sprint("writer/", i)] = records
+		}
+	}
+	w.check(t, "after the restore", worldOf(t, n))
+	run(t, n, BackupRequest{Destination: location})
+	w.check(t, "restored from the next backup", offline(t, location, manifest.Selection{}))
 }
