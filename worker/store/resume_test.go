@@ -36,6 +36,8 @@ type cutOff struct {
 	dir    string // of the destination
 	key    ee.Key
 	writes int
+
+	workers int // of backups; 0 means 1
 }
 
 const cutOffKeys = 96
@@ -93,8 +95,10 @@ func (c *cutOff) write(numbers ...int) {
 func (c *cutOff) change() {
 	c.t.Helper()
 	var numbers []int
-	for i := c.writes % 5; i < cutOffKeys; i += 5 {
-		numbers = append(numbers, i)
+	for i := range cutOffKeys {
+		if i%5 == c.writes%5 || c.model[fmt.Sprintf("k%02d", i)] == "" { // what was deleted before comes back
+			numbers = append(numbers, i)
+		}
 	}
 	c.write(numbers...)
 	var gone []string
@@ -116,7 +120,7 @@ func (c *cutOff) reopen() {
 // job is a backup that notes every part.
 func (c *cutOff) job(full bool) *backup.Backup {
 	return &backup.Backup{Source: c.store.Source(), Destination: c.faulty, ForceFull: full, Key: c.key,
-		ChunkBytes: 64 << 10, PartBytes: 160 << 10, Workers: 1, NoteInterval: 1, Level: archive.NoCompression,
+		ChunkBytes: 32 << 10, PartBytes: 60 << 10, Workers: max(c.workers, 1), NoteInterval: 1, Level: archive.NoCompression,
 		Progress: new(backup.Progress)}
 }
 
@@ -229,11 +233,11 @@ func (c *cutOff) nothingElse(what string) {
 func TestResumeAtEveryCall(t *testing.T) {
 	t.Parallel()
 	c := newCutOff(t)
-	c.faulty.FailAfter(math.MaxInt32, nil) // count only
+	c.workers = 3
 	c.run(true)
 	calls := c.faulty.Count(destinationtest.AnyOp)
 	wentOn := 0
-	const step = 9
+	const step = 13
 	first := time.Now().Nanosecond() % step // another one in every run
 	for n := first; n < calls; n += step {
 		c.elsewhere()
