@@ -129,7 +129,10 @@ func removeUnfinished(ctx context.Context, d destination.Destination, folders []
 // it does not become one again. Objects that no backup makes are left alone. The
 // lease must be held.
 func removeDebris(ctx context.Context, d destination.Destination, folder string) error {
-	op := "remove what a failed backup left in " + folder
+	return removeFolder(ctx, d, folder, "remove what a failed backup left in "+folder)
+}
+
+func removeFolder(ctx context.Context, d destination.Destination, folder, op string) error {
 	// A writer that does not know yet that it has lost may add some more.
 	const rounds = 5
 	for range rounds {

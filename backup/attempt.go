@@ -50,6 +50,9 @@ func (b *Backup) open(ctx context.Context, lease *destination.Lease, l *Listing,
 	}
 	m := a.manifest
 	m.ReadTs, m.MaxUID = a.snap.ReadTs, a.snap.MaxUID
+	if a.snap.Foreign {
+		m.Keyspace = manifest.ForeignKeyspace
+	}
 	a.notes = b.newNoter(Held{
 		Destination: b.Destination.String(), BackupID: m.BackupID, BackupNum: m.BackupNum, Folder: m.Path, Group: b.Group,
 		Since: m.Since, ReadTs: m.ReadTs, Parent: m.Parent, KeyID: m.KeyID, AllVersions: m.AllVersions, Reason: m.Reason,

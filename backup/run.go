@@ -104,6 +104,24 @@ func (b *Backup) Check(ctx context.Context) error {
 	return probe(ctx, c.Destination, c.Now())
 }
 
+// Next tells what Run would make now: reason is "" for an incremental, else why
+// it would be a full. The error is what would be refused. Nothing is written.
+func (b *Backup) Next(ctx context.Context) (reason string, err error) {
+	c, err := b.defaults()
+	if err != nil {
+		return "", err
+	}
+	listing, err := List(ctx, c.Destination)
+	if err != nil {
+		return "", err
+	}
+	p, err := c.plan(ctx, listing)
+	if err != nil {
+		return "", err
+	}
+	return p.reason, nil
+}
+
 // Run takes the backup and returns its manifest. An error without a manifest
 // says that there is no backup: what was stored has been removed or, when that
 // failed too or the process died, is removed by the next backup there. An error

@@ -72,6 +72,10 @@ type Snapshot struct {
 	Collections  []manifest.Collection
 	CollectionOf func(key []byte) (id uint64, ok bool)
 
+	// Foreign says that the keys are of a program that brock knows nothing of: a
+	// restore keeps each, whatever schema it is given.
+	Foreign bool
+
 	// Close releases the snapshot unless Prepare kept it.
 	Close func()
 }

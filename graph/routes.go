@@ -61,6 +61,8 @@ func (s *Server) newRoutes() http.Handler {
 
 	mux.Handle("/admin", s.guarded(browserOr(adminPage, s.tokenRequired(
 		s.identified(true, s.whenReady(func(v *service) http.Handler { return v.admin }))))))
+	mux.Handle("/admin/backup", only(http.MethodPost, s.guarded(s.tokenRequired(s.identified(false, s.guardians(
+		s.audited(s.whenReady(func(v *service) http.Handler { return s.backupForm(v.node) }))))))))
 	mux.Handle("/graphql", browserOr(dataPage,
 		s.identified(false, s.whenReady(func(v *service) http.Handler { return v.data }))))
 	mux.Handle("/load", only(http.MethodPost, s.identified(false, s.guardians(

@@ -22,7 +22,17 @@ type Reader struct {
 // Plan reads and checks the chain, the catalog included. The schema chooses what
 // is read.
 func (r *Reader) Plan(ctx context.Context, newSchema func() Schema) (*Plan, error) {
-	return r.restore(newSchema).plan(ctx)
+	p, err := r.restore(newSchema).plan(ctx)
+	if err != nil || newSchema == nil {
+		return p, err
+	}
+	for i := range p.Groups {
+		if p.Groups[i].schema == nil {
+			return nil, fault.New(fault.Mixed, "read collections of series "+p.BackupID, "it is of another program, which has none that brock knows").
+				WithHint("restore it into a directory of its own: brock restore")
+		}
+	}
+	return p, nil
 }
 
 func (r *Reader) restore(newSchema func() Schema) *Restore {

@@ -97,9 +97,14 @@ func (r *Restore) Run(ctx context.Context) (*Result, error) {
 func (r *Restore) Execute(ctx context.Context, p *Plan) (*Result, error) {
 	newest := p.Newest()
 	res := &Result{BackupID: p.BackupID, BackupNum: newest.BackupNum, Version: newest.ReadTs, MaxUID: newest.MaxUID, Partial: newest.Partial}
+	mark, err := Reading(ctx, r.Source, "restore", newest)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = mark.Release(context.WithoutCancel(ctx)) }() // it expires
 	r.Progress.Expect(p.RawBytes())
 	var temps []*tempDir
-	err := r.groups(ctx, p, res, &temps)
+	err = r.groups(ctx, p, res, &temps)
 	if err == nil {
 		err = publish(temps)
 	}
@@ -173,6 +178,9 @@ func (r *Restore) readSchema(ctx context.Context, p *Plan, g *GroupPlan) error {
 		return nil
 	}
 	schema := r.NewSchema()
+	if isForeign(p.Chain) {
+		return takeAll(schema, p, g)
+	}
 	prefix := schema.Metadata()
 	quiet := *r
 	quiet.Progress = nil
@@ -181,6 +189,9 @@ func (r *Restore) readSchema(ctx context.Context, p *Plan, g *GroupPlan) error {
 	})
 	if err != nil {
 		return fault.Wrap(err, "read the catalog")
+	}
+	if isStrange(schema, p.Chain) {
+		return takeAll(schema, p, g)
 	}
 	newest := p.Newest()
 	if chooser, ok := schema.(Chooser); ok {

@@ -153,6 +153,11 @@ func (v *Verify) series(ctx context.Context, s *manifest.Series, found *SeriesRe
 	if err != nil {
 		return err
 	}
+	mark, err := Reading(ctx, v.Source, "verify", chain[len(chain)-1].Manifest)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = mark.Release(context.WithoutCancel(ctx)) }() // it expires
 	for _, m := range chain {
 		if _, err := m.CheckKey(m.Data, v.Keys); err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/ee"
+	"github.com/brockdb/brock/worker/schedule"
 	"github.com/brockdb/brock/worker/store"
 	"github.com/brockdb/brock/worker/task"
 )
@@ -45,6 +46,7 @@ type Options struct {
 
 	BlockCacheBytes int64         // as in store.Options
 	PinMaxAge       time.Duration // as in store.Options
+	PinMaxGrowth    int64         // as in store.Options
 	QueuedTasks     int           // that may wait; 0 means 100
 	KeptTasks       int           // finished ones that are remembered; 0 means 1,000
 
@@ -56,6 +58,7 @@ type Node struct {
 	options Options
 	store   *store.Store
 	tasks   *task.Queue
+	planned *schedule.Scheduler
 	started time.Time
 
 	stop      context.CancelFunc // of the housekeeping
@@ -73,11 +76,14 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.PinMaxAge == 0 {
+		o.PinMaxAge = store.DefaultPinMaxAge
+	}
 	if o.Owner == "" {
 		o.Owner = defaultOwner(o.Dir)
 	}
 	db, err := store.Open(store.Options{
-		Dir: o.Dir, Group: o.Group, AtRest: o.AtRest, BlockCacheBytes: o.BlockCacheBytes, PinMaxAge: o.PinMaxAge, Now: o.Now,
+		Dir: o.Dir, Group: o.Group, AtRest: o.AtRest, BlockCacheBytes: o.BlockCacheBytes, PinMaxAge: o.PinMaxAge, PinMaxGrowth: o.PinMaxGrowth, Now: o.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -94,6 +100,12 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	keeping, stop := context.WithCancel(context.Background())
 	n := &Node{options: o, store: db, tasks: tasks, started: o.Now(), stop: stop, stopped: make(chan struct{})}
+	n.planned, err = schedule.Open(ctx, schedule.Options{Records: db, Runner: scheduled{n}, Now: o.Now})
+	if err != nil {
+		stop()
+		n.tasks.Close()
+		return nil, errors.Join(err, db.Close())
+	}
 	go n.keepHouse(keeping)
 	return n, nil
 }
@@ -115,6 +127,7 @@ func defaultOwner(dir string) string {
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		n.stop()
+		n.planned.Close()
 		n.tasks.Close()
 		<-n.stopped
 		n.closeErr = n.store.Close()

@@ -201,6 +201,11 @@ func (o *onlineRestore) run(ctx context.Context, progress *backup.Progress) (any
 	}
 	o.reader.Progress = progress
 	newest := o.planned.Newest()
+	mark, err := restore.Reading(ctx, o.reader.Source, "restore", newest)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = mark.Release(context.WithoutCancel(ctx)) }() // it expires
 	progress.Enter(PhaseRestoreCatalog)
 	r, err := o.node.store.BeginRestoration(ctx, o.incoming, max(newest.MaxUID, o.schema.MaxUID()))
 	if err != nil {

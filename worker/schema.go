@@ -78,6 +78,10 @@ func heldBy(g *manifest.Group, all []store.Collection) (held []store.Collection)
 	return held
 }
 
+// Strange reports whether there is no catalog: an alpha that holds anything has
+// one.
+func (s restoreSchema) Strange() bool { return s.Empty() }
+
 // Marks returns the marks of a restored directory. The uid lease is in the
 // catalog and in the manifest; they agree unless one was altered, and then the
 // higher one is safe.

@@ -1,7 +1,6 @@
 package destination
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,20 +87,28 @@ func decodeLease(data []byte) (*leaseRecord, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, err
 	}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// check refuses what no holder writes.
+func (r *leaseRecord) check() error {
 	for _, text := range []string{r.Owner, r.Purpose, r.Nonce, r.Host, r.System} {
 		if err := checkLeaseText(text); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	switch {
 	case r.Owner == "" || r.Nonce == "":
-		return nil, errors.New("owner or nonce is missing")
+		return errors.New("owner or nonce is missing")
 	case r.AcquiredAt.IsZero() || r.RenewedAt.Before(r.AcquiredAt) || r.ExpiresAt.Before(r.RenewedAt):
-		return nil, errors.New("its times are out of order")
+		return errors.New("its times are out of order")
 	case r.ttl() > maxLeaseTTL:
-		return nil, errors.New("it is valid for longer than a day")
+		return errors.New("it is valid for longer than a day")
 	}
-	return &r, nil
+	return nil
 }
 
 func checkLeaseText(text string) error {
@@ -134,20 +141,8 @@ func readLease(ctx context.Context, d Destination, epoch uint64) (*leaseRecord, 
 }
 
 // writeLease commits a lease object.
-func writeLease(ctx context.Context, d Destination, epoch uint64, mode Mode, r *leaseRecord) (err error) {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	w, err := d.Create(ctx, leaseName(epoch), mode)
-	if err != nil {
-		return err
-	}
-	defer func() { err = also(err, w.Abort()) }()
-	if _, err := io.Copy(w, bytes.NewReader(append(data, '\n'))); err != nil {
-		return err
-	}
-	return w.Commit(ctx)
+func writeLease(ctx context.Context, d Destination, epoch uint64, mode Mode, r *leaseRecord) error {
+	return writeJSON(ctx, d, leaseName(epoch), mode, r)
 }
 
 // listLeases returns the lease objects, lowest epoch first. What else lies in

@@ -31,6 +31,10 @@ const (
 	Incremental = "incremental"
 )
 
+// ForeignKeyspace is the value of Manifest.Keyspace for a Badger directory of a
+// program that brock knows nothing of: every key is restored as it is.
+const ForeignKeyspace = "badger"
+
 // CompressionGzip is the only value of Manifest.Compression.
 const CompressionGzip = "gzip"
 
@@ -66,6 +70,9 @@ type Manifest struct {
 	Selection Selection `json:"selection,omitzero"`
 	// Reason says why a full was taken.
 	Reason string `json:"reason,omitempty"`
+	// Keyspace says whose keys these are: ForeignKeyspace, or "" where the program
+	// that restores knows.
+	Keyspace string `json:"keyspace,omitempty"`
 
 	Totals
 }

@@ -51,6 +51,8 @@ func (m *Manifest) validate() error {
 	switch {
 	case m.Version != FormatVersion:
 		return fmt.Errorf("version is %d, not %d", m.Version, FormatVersion)
+	case m.Keyspace != "" && m.Keyspace != ForeignKeyspace:
+		return fmt.Errorf("keyspace %.80q is not one of this version", m.Keyspace)
 	case m.Type != Full && m.Type != Incremental:
 		return fmt.Errorf("type %q is neither %q nor %q", m.Type, Full, Incremental)
 	case !ValidBackupID(m.BackupID):

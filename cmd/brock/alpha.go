@@ -17,22 +17,24 @@ import (
 	"github.com/brockdb/brock/ee"
 	"github.com/brockdb/brock/graph"
 	"github.com/brockdb/brock/worker"
+	"github.com/brockdb/brock/worker/store"
 )
 
 // alphaOptions are the flags of brock alpha.
 type alphaOptions struct {
-	dir           string
-	http          string
-	group         uint32
-	keys          alphaKeys
-	access        accessFlags
-	pinMaxAge     time.Duration
-	blockCacheMB  uint32
-	backupWorkers uint32
-	queuedTasks   uint32
-	keptTasks     uint32
-	drain         time.Duration
-	storage       storageFlags
+	dir            string
+	http           string
+	group          uint32
+	keys           alphaKeys
+	access         accessFlags
+	pinMaxAge      time.Duration
+	pinMaxGrowthMB uint32
+	blockCacheMB   uint32
+	backupWorkers  uint32
+	queuedTasks    uint32
+	keptTasks      uint32
+	drain          time.Duration
+	storage        storageFlags
 }
 
 func newAlpha() *cobra.Command {
@@ -66,8 +68,10 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	flags.Uint32Var(&o.group, "group", 1, "`NUMBER` of the group that the database is of")
 	o.keys.add(cmd)
 	o.access.add(cmd)
-	flags.DurationVar(&o.pinMaxAge, "pin_max_age", 7*24*time.Hour,
+	flags.DurationVar(&o.pinMaxAge, "pin_max_age", store.DefaultPinMaxAge,
 		"`AGE` of a series' newest backup at which its deletes are let go and the next one is full; negative: never")
+	flags.Uint32Var(&o.pinMaxGrowthMB, "pin_max_growth_mb", 0,
+		"`MB` by which the database may grow since a series' newest backup before its deletes are let go; 0 means any")
 	flags.Uint32Var(&o.blockCacheMB, "block_cache_mb", 64, "`MB` of memory for blocks of the database")
 	flags.Uint32Var(&o.backupWorkers, "backup_workers", 0, "`N` parallel scanners of a backup; 0 means half the cores")
 	flags.Uint32Var(&o.queuedTasks, "queued_tasks", 100, "`N` tasks that may wait; more are refused")
@@ -76,7 +80,7 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	o.storage.add(cmd)
 	require(cmd, "postings")
 	completeDirs(cmd, "postings")
-	completeNothing(cmd, "http", "group", "pin_max_age", "block_cache_mb",
+	completeNothing(cmd, "http", "group", "pin_max_age", "pin_max_growth_mb", "block_cache_mb",
 		"backup_workers", "queued_tasks", "kept_tasks", "drain")
 }
 
@@ -142,7 +146,7 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 // node returns the options of the node that is served.
 func (o *alphaOptions) node(keys *heldKeys, storage destination.Options) worker.Options {
 	return worker.Options{
-		Dir: o.dir, Group: o.group, Keys: keys.ring, AtRest: keys.atRest, Vault: keys.vault, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge,
+		Dir: o.dir, Group: o.group, Keys: keys.ring, AtRest: keys.atRest, Vault: keys.vault, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge, PinMaxGrowth: int64(o.pinMaxGrowthMB) * mebibyte,
 		BlockCacheBytes: int64(o.blockCacheMB) * mebibyte, QueuedTasks: int(o.queuedTasks), KeptTasks: int(o.keptTasks),
 		Storage: storage,
 	}

@@ -15,6 +15,7 @@ type backupOptions struct {
 	forceFull   bool
 	selection   selectionFlags
 	queued      queued
+	offline     offlineBackup
 }
 
 func newBackup() *cobra.Command {
@@ -28,10 +29,16 @@ Paths and credentials are those of the alpha's machine. With --include, --exclud
 --namespaces the backup is partial, and forms a series of its own.
 
 With --wait it shows how far the backup is until it is over, and fails when that does;
-an interrupt cancels the backup then.`,
+an interrupt cancels the backup then.
+
+With --dir it backs up a Badger v4 directory that no process has open, of an alpha or
+of any other program, itself: no alpha is asked. Nothing in the directory changes. The
+backup is always full and begins a series, because a directory cannot prove that no
+delete has been lost.`,
 		Example: `  brock backup -d /backups --wait
   brock backup -d /backups/geo --include 'geo/*' --wait
-  brock backup -d /backups --force_full --alpha http://10.0.0.7:8080`,
+  brock backup -d /backups --force_full --alpha http://10.0.0.7:8080
+  brock backup --dir /var/lib/app/badger -d /backups --badger_key_file atrest.key`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd) },
 	}
 	flags := cmd.Flags()
@@ -39,12 +46,19 @@ an interrupt cancels the backup then.`,
 	flags.BoolVar(&o.forceFull, "force_full", false, "begin a new series with a full backup")
 	o.selection.add(cmd)
 	o.queued.add(cmd)
+	o.offline.add(cmd)
 	require(cmd, "destination")
 	completeDirs(cmd, "destination")
 	return cmd
 }
 
 func (o *backupOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	if o.offline.dir != "" {
+		return o.offline.run(ctx, cmd, o)
+	}
+	if err := o.offline.refuse(cmd); err != nil {
+		return err
+	}
 	return o.queued.run(ctx, cmd, func(admin graphql.Client) (*string, error) {
 		answer, err := adminclient.Backup(ctx, admin, adminclient.BackupInput{
 			Destination: o.destination, ForceFull: orNil(o.forceFull),

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // schedules know time zones where the system has none
 )
 
 // version is set when linking, by make build.

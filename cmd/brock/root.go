@@ -83,6 +83,8 @@ func newRoot() *cobra.Command {
 		newRestore(),
 		newListBackups(),
 		newVerify(),
+		newPrune(),
+		newExport(),
 		newCopy(),
 		newRekey(),
 		newStorage(),

@@ -18,6 +18,8 @@ type Node interface {
 	Task(id string) (task.Task, error)
 	Tasks() []task.Task
 	CancelTask(ctx context.Context, id string) error
+	Maintainer
+	Planner
 }
 
 // Resolver is the root of the schema. States tells the state of the servers.

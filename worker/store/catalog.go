@@ -91,6 +91,7 @@ type Catalog struct {
 	byID   map[uint64]Collection
 	left   map[Ref]struct{} // what is in the backup and is not restored
 	maxUID uint64
+	seen   bool // any record of the catalog
 }
 
 // NewCatalog returns an empty catalog.
@@ -115,6 +116,7 @@ func (c *Catalog) Observe(key, value []byte) error {
 	if err != nil {
 		return err
 	}
+	c.seen = true
 	if !ok {
 		if string(key) == string(counterKey(counterMaxUID)) {
 			c.maxUID, err = decodeCounter(counterMaxUID, value)
@@ -173,6 +175,9 @@ func (c *Catalog) Name(id uint64) (namespace, name string, ok bool) {
 	collection, ok := c.byID[id]
 	return collection.Namespace, collection.Name, ok
 }
+
+// Empty reports whether no catalog record was observed.
+func (c *Catalog) Empty() bool { return !c.seen }
 
 // MaxUID returns the highest uid that was handed out, as the catalog says.
 func (c *Catalog) MaxUID() uint64 { return c.maxUID }

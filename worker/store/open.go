@@ -147,6 +147,7 @@ func (s *Store) loadState(r reader, o Options) error {
 	}
 	c.lastTs = max(s.db.MaxVersion(), commitMark, s.restored.ReadTs)
 	s.tracker = newTracker(c.lastTs, s.db.SetDiscardTs, o.PinMaxAge)
+	s.tracker.pinMaxGrowth, s.tracker.size = o.PinMaxGrowth, s.Bytes
 	s.tracker.released = func() {
 		if c.waiting.Load() {
 			s.queue.ring() // what the snapshot held back may be reaped now

@@ -8,6 +8,10 @@ import (
 	"github.com/brockdb/brock/ee"
 )
 
+// DefaultPinMaxAge is a day more than a week, so that the next of a series of
+// weekly backups still finds its pin.
+const DefaultPinMaxAge = 8 * 24 * time.Hour
+
 // Options says which store to open and how.
 type Options struct {
 	// Dir is the directory. A missing or empty one becomes a new store.
@@ -21,8 +25,12 @@ type Options struct {
 	// BlockCacheBytes bounds the memory for decompressed blocks; 0 means 64 MiB.
 	BlockCacheBytes int64
 	// PinMaxAge is how long deletes are kept for a series of backups that is
-	// not extended; 0 means 7 days, a negative age means forever.
+	// not extended; 0 means 8 days, so that a weekly backup finds its pin, and a
+	// negative age means forever.
 	PinMaxAge time.Duration
+	// PinMaxGrowth is by how many bytes the store may grow while deletes are kept;
+	// 0 means by any.
+	PinMaxGrowth int64
 	// MinFreeBytes is how much room the disk must have, beside the size of the
 	// store's tables or 2 GiB if that is less, for records to be stored; 0
 	// means 512 MiB, a negative number not to look. What stores no records may
@@ -43,7 +51,6 @@ type Options struct {
 
 const (
 	defaultBlockCacheBytes = 64 << 20
-	defaultPinMaxAge       = 7 * 24 * time.Hour
 )
 
 // withDefaults fills in what is not set.
@@ -52,7 +59,7 @@ func (o Options) withDefaults() Options {
 		o.BlockCacheBytes = defaultBlockCacheBytes
 	}
 	if o.PinMaxAge == 0 {
-		o.PinMaxAge = defaultPinMaxAge
+		o.PinMaxAge = DefaultPinMaxAge
 	}
 	if o.MinFreeBytes == 0 {
 		o.MinFreeBytes = defaultMinFreeBytes

@@ -28,6 +28,8 @@ type headState struct {
 	Digest    string    `json:"digest"`
 	ReadTs    uint64    `json:"read_ts"`
 	At        time.Time `json:"at"` // when the pin was set
+	// StoreBytes is how large the store was then; 0 where that was not written down.
+	StoreBytes int64 `json:"store_bytes,omitempty"`
 }
 
 func (h *headState) is(head backup.Head) bool {
@@ -109,11 +111,11 @@ func (t *tracker) state(id string) *seriesState {
 }
 
 // prepareHead makes head the pending one of its series.
-func (t *tracker) prepareHead(head backup.Head, now time.Time) ([]write, func(), error) {
+func (t *tracker) prepareHead(head backup.Head, now time.Time, storeBytes int64) ([]write, func(), error) {
 	old := t.state(head.BackupID)
 	state := &seriesState{
 		BackupID: head.BackupID, Destination: head.Destination,
-		Pending: &headState{head.BackupNum, head.Digest, head.ReadTs, now},
+		Pending: &headState{head.BackupNum, head.Digest, head.ReadTs, now, storeBytes},
 	}
 	if head.BackupNum > 1 {
 		if reason := old.notParentOf(head); reason != "" {
@@ -166,7 +168,7 @@ func (t *tracker) commitHead(head backup.Head) ([]write, func(), error) {
 	return t.seriesChange(states, removed)
 }
 
-// expiryDue reports whether a pin is too old by now.
+// expiryDue reports whether a pin is too old, or too dear, by now.
 func (t *tracker) expiryDue(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -184,10 +186,24 @@ func (t *tracker) dropExpired(now time.Time) ([]write, func(), error) {
 // expired returns the new states of the series with a pin that is too old.
 // Called with the lock.
 func (t *tracker) expired(now time.Time) []*seriesState {
-	if t.pinMaxAge < 0 || t.backups > 0 {
+	if t.backups > 0 || len(t.series) == 0 {
 		return nil
 	}
-	tooOld := func(h *headState) bool { return h != nil && now.Sub(h.At) >= t.pinMaxAge }
+	reason := ""
+	grown := t.grown()
+	tooOld := func(h *headState) bool {
+		switch {
+		case h == nil:
+			return false
+		case t.pinMaxAge >= 0 && now.Sub(h.At) >= t.pinMaxAge:
+			reason = fmt.Sprintf("its delete pin was dropped after %s", ageText(t.pinMaxAge))
+			return true
+		case t.pinMaxGrowth > 0 && h.StoreBytes > 0 && grown-h.StoreBytes >= t.pinMaxGrowth:
+			reason = fmt.Sprintf("its delete pin was dropped when the store had grown by %d MiB", t.pinMaxGrowth>>20)
+			return true
+		}
+		return false
+	}
 	var states []*seriesState
 	for _, s := range t.series {
 		heldTooLong := s.Held != nil && now.Sub(s.Held.At) >= t.pinMaxAge
@@ -204,10 +220,18 @@ func (t *tracker) expired(now time.Time) []*seriesState {
 		if heldTooLong {
 			next.Held = nil
 		}
-		next.Dropped = fmt.Sprintf("its delete pin was dropped after %s", ageText(t.pinMaxAge))
+		next.Dropped = reason
 		states = append(states, &next)
 	}
 	return states
+}
+
+// grown returns the size of the store, where that counts.
+func (t *tracker) grown() int64 {
+	if t.pinMaxGrowth <= 0 {
+		return 0
+	}
+	return t.size()
 }
 
 // ageText returns a duration as people say it: "7 days", "36h0m0s".

@@ -128,7 +128,7 @@ func (s source) Prepare(ctx context.Context, snap *backup.Snapshot, head backup.
 		return fault.New(fault.Usage, op, "it is not of the snapshot at version %d", snap.ReadTs)
 	}
 	return s.change(ctx, op, func(t *tracker) ([]write, func(), error) {
-		return t.prepareHead(head, s.store.now())
+		return t.prepareHead(head, s.store.now(), s.store.Bytes())
 	})
 }
 
@@ -151,11 +151,14 @@ type Pin struct {
 	ReadTs      uint64    // deletes and overwritten versions after it are kept
 	Since       time.Time // when the pin was set
 	Dropped     string    // why nothing is kept (any more); "" for a held pin
+	// GrowthBytes is by how much the store has grown since: what the pin costs at
+	// most, because overwritten versions are kept too; 0 where it is not known.
+	GrowthBytes int64
 }
 
 // Pins returns the delete pins by destination and series.
 func (s *Store) Pins() []Pin {
-	t := s.tracker
+	t, size := s.tracker, s.Bytes()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	pins := make([]Pin, 0, len(t.series))
@@ -167,6 +170,9 @@ func (s *Store) Pins() []Pin {
 		for _, head := range []*headState{state.Committed, state.Pending} {
 			if head != nil && (pin.ReadTs == 0 || head.ReadTs < pin.ReadTs) {
 				pin.ReadTs, pin.Since, pin.Dropped = head.ReadTs, head.At, ""
+				if head.StoreBytes > 0 {
+					pin.GrowthBytes = max(size-head.StoreBytes, 0)
+				}
 			}
 		}
 		if h := state.Held; h != nil && (pin.ReadTs == 0 || h.ReadTs < pin.ReadTs) {

@@ -290,7 +290,7 @@ func TestPinsGrowOld(t *testing.T) {
 		put(t, s, "c", "k", "3")
 	}
 
-	clock.forward(7*24*time.Hour - time.Second)
+	clock.forward(DefaultPinMaxAge - time.Second)
 	tick()
 	if reason := extendable(t, s, head); reason != "" {
 		t.Errorf("a second before its time: %q", reason)
@@ -307,7 +307,7 @@ func TestPinsGrowOld(t *testing.T) {
 	}
 	snap.Close()
 	tick()
-	const want = "its delete pin was dropped after 7 days"
+	const want = "its delete pin was dropped after 8 days"
 	if reason := extendable(t, s, head); reason != want {
 		t.Errorf("got %q", reason)
 	}
@@ -371,7 +371,7 @@ func TestPrepareRefuses(t *testing.T) {
 		kind fault.Kind
 		want string
 	}{
-		{"pin grown old", head(first.BackupID, 2), fault.Mixed, "dropped after 7 days"},
+		{"pin grown old", head(first.BackupID, 2), fault.Mixed, "dropped after 8 days"},
 		{"unknown series", head("unknown", 2), fault.Mixed, "is gone"},
 		{"no id", head("", 1), fault.Usage, "id"},
 		{"of another snapshot", old, fault.Usage, "not of the snapshot"},

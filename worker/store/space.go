@@ -48,6 +48,13 @@ func (d diskSpace) check(pl *plan) error {
 	return nil
 }
 
+// Bytes returns the size of the store: its tables and its value log, as far as
+// it is known without reading.
+func (s *Store) Bytes() int64 {
+	_, values := s.db.Size() // looked at once a minute
+	return max(s.tableBytes()+values, 1)
+}
+
 // tableBytes returns the size of all tables.
 func (s *Store) tableBytes() (sum int64) {
 	for _, level := range s.db.Levels() {

@@ -18,6 +18,8 @@ type tracker struct {
 	setDiscardTs func(uint64)  // of Badger
 	released     func()        // called, without the lock, after a snapshot closed
 	pinMaxAge    time.Duration // negative: a pin never gets too old
+	pinMaxGrowth int64         // bytes; 0: a pin never gets too dear
+	size         func() int64  // of the store, in bytes
 
 	mu        sync.Mutex
 	lastTs    uint64     // the newest acknowledged commit
@@ -40,6 +42,7 @@ func newTracker(lastTs uint64, setDiscardTs func(uint64), pinMaxAge time.Duratio
 		setDiscardTs: setDiscardTs,
 		released:     func() {},
 		pinMaxAge:    pinMaxAge,
+		size:         func() int64 { return 0 },
 		lastTs:       lastTs,
 		open:         list.New(),
 		series:       make(map[string]*seriesState),
