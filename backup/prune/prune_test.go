@@ -338,11 +338,11 @@ type retained struct {
 	until  time.Time
 }
 
-func (r retained) RetainedUntil(_ context.Context, name string) (time.Time, error) {
-	if strings.HasPrefix(name, r.folder+"/") {
-		return r.until, nil
+func (r retained) Remove(ctx context.Context, name string) error {
+	if strings.HasPrefix(name, r.folder+"/") && r.until.After(now) {
+		return &fault.Error{Kind: fault.Denied, Op: "remove " + name, Err: &destination.RetainedError{Until: r.until}}
 	}
-	return time.Time{}, nil
+	return r.Destination.Remove(ctx, name)
 }
 
 func TestRetention(t *testing.T) {
@@ -353,7 +353,7 @@ func TestRetention(t *testing.T) {
 	w.add(0, now.Add(-30*day))
 	w.add(0, now.Add(-20*day))
 	until := now.Add(5 * day)
-	d := retained{w.dst, locked.points[0].folder, until}
+	d := retained{w.dst, locked.points[1].folder, until}
 	result, err := run(t, d, prune.Policy{KeepLast: 1}, true)
 	if err != nil {
 		t.Fatal(err)

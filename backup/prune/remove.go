@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"time"
 
 	"github.com/brockdb/brock/backup"
 	"github.com/brockdb/brock/backup/destination"
@@ -29,18 +28,12 @@ func (p *Prune) removeSeries(ctx context.Context, d *Decision) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, mark.Release(context.WithoutCancel(ctx))) }()
-	until, err := p.retainedUntil(ctx, d.members)
-	switch {
-	case err != nil:
-		d.Action, d.Reason = Keep, fmt.Sprintf("it would go, but: %v", err)
-		return err
-	case until.After(p.Now()):
-		d.Action, d.Reason = Keep, "it would go, but it is retained until "+until.UTC().Format(time.RFC3339)
-		return nil
-	}
 	for _, m := range d.members {
 		if err := backup.Remove(ctx, p.Destination, m.Path); err != nil {
 			p.stopped(ctx, d, m, err)
+			if isRetained(err) {
+				return nil
+			}
 			return err
 		}
 		d.Gone = append(d.Gone, m.Path)
@@ -63,19 +56,12 @@ func (p *Prune) stopped(ctx context.Context, d *Decision, m manifest.Stored, cau
 	}
 }
 
-// retainedUntil returns the latest time until which the destination refuses to
-// give back an object of the backups; zero when it refuses none.
-func (p *Prune) retainedUntil(ctx context.Context, members []manifest.Stored) (latest time.Time, err error) {
-	for _, m := range members {
-		until, err := destination.RetainedUntil(ctx, p.Destination, path.Join(m.Path, manifest.FileName))
-		if err != nil {
-			return latest, fault.Wrap(err, "see whether backup %s is retained", m.Path)
-		}
-		if until.After(latest) {
-			latest = until
-		}
-	}
-	return latest, nil
+// isRetained reports whether the destination does not give an object back yet. It
+// is the newest manifest of a series that is asked for first, and the one that is
+// retained longest: where it is, the series stays as it is.
+func isRetained(err error) bool {
+	var retained *destination.RetainedError
+	return errors.As(err, &retained)
 }
 
 // removeDebris removes a folder without a manifest.
@@ -90,6 +76,9 @@ func (p *Prune) removeDebris(ctx context.Context, d *Debris) error {
 	}
 	if err := backup.Remove(ctx, p.Destination, d.Path); err != nil {
 		d.Action, d.Reason = Keep, fmt.Sprintf("it would go, but: %v", err)
+		if isRetained(err) {
+			return nil
+		}
 		return err
 	}
 	return nil
