@@ -102,6 +102,38 @@ type BackupSelection struct {
 	Namespaces []string `json:"namespaces"`
 }
 
+// How it stands with the backups of this database at a destination.
+type BackupStatus struct {
+	// Where they are.
+	Destination string `json:"destination"`
+	// When the newest backup was begun; null when there is none.
+	LastSuccess *time.Time `json:"lastSuccess,omitempty"`
+	// How old it is, in seconds.
+	AgeSeconds *int64 `json:"ageSeconds,omitempty"`
+	// The series that the newest backup is of.
+	BackupID *string `json:"backupId,omitempty"`
+	// How many backups that series has.
+	ChainLength int `json:"chainLength"`
+	// Bytes of that series, as stored.
+	ChainBytes int64 `json:"chainBytes"`
+	// Backups of this database there, in all series.
+	Backups int `json:"backups"`
+	// Bytes of them, as stored.
+	StoredBytes int64 `json:"storedBytes"`
+	// The schedules that back up there.
+	Schedules []string `json:"schedules"`
+	// The next time of one of them.
+	NextRun *time.Time `json:"nextRun,omitempty"`
+	// What keeps deletes for the next incremental; null when nothing was ever kept.
+	Pin *DeletePin `json:"pin,omitempty"`
+	// Whether the next backup would be full.
+	NextIsFull bool `json:"nextIsFull"`
+	// Why it would be.
+	NextFullReason *string `json:"nextFullReason,omitempty"`
+	// What an operator should look at; empty when all is well.
+	Warnings []string `json:"warnings"`
+}
+
 // The answer to cancelTask.
 type CancelTaskPayload struct {
 	// What happens to the task.
@@ -158,6 +190,60 @@ type CopyBackupsPayload struct {
 	Response *Response `json:"response,omitempty"`
 	// The id to ask task for. Its result says what was copied and what was there.
 	TaskID *string `json:"taskId,omitempty"`
+}
+
+// When to back up to where.
+type CreateScheduleInput struct {
+	// A name: up to 64 letters, digits, dots, dashes and underscores.
+	Name string `json:"name"`
+	// Minute, hour, day of month, month and weekday, such as 30 2 * * *, or @daily, @hourly, @every 6h.
+	Cron string `json:"cron"`
+	// The time zone of cron, such as Europe/Berlin; UTC when it is left out.
+	Timezone *string `json:"timezone,omitempty"`
+	// Where the backups go: an absolute path, or a URI, without secrets.
+	Destination string `json:"destination"`
+	// Only these collections: name or namespace/name; * stands for any characters. Not together with exclude.
+	Include []string `json:"include,omitempty"`
+	// All collections but these.
+	Exclude []string `json:"exclude,omitempty"`
+	// Only collections of these namespaces.
+	Namespaces []string `json:"namespaces,omitempty"`
+	// How many backups a series has before a full begins the next one; 0 or left out: as many as possible.
+	FullEvery *int `json:"fullEvery,omitempty"`
+	// What is kept; after each backup that succeeds the rest is pruned. Left out: everything.
+	Retention *RetentionInput `json:"retention,omitempty"`
+	// Each backup begins up to so many seconds after its time, so that not all begin at once; 30 when it is left out, at most 3600.
+	JitterSeconds *int `json:"jitterSeconds,omitempty"`
+	// How much of the CPU a backup may use, in percent of the cores, from 1 to 80.
+	CPUPercentage *int `json:"cpuPercentage,omitempty"`
+	// About how large a stored file becomes before the next one is begun, in MiB, from 2 to 512.
+	ChunkSizeMb *int `json:"chunkSizeMB,omitempty"`
+	// How hard a backup compresses.
+	CompressionLevel *CompressionLevel `json:"compressionLevel,omitempty"`
+}
+
+// What keeps deletes, and with them overwritten values, for the next incremental backup of a series.
+type DeletePin struct {
+	// Whether it is held: a dropped one keeps nothing, and the next backup is full.
+	Held bool `json:"held"`
+	// When it was set; null when it is not held.
+	Since *time.Time `json:"since,omitempty"`
+	// How old it is, in seconds.
+	AgeSeconds *int64 `json:"ageSeconds,omitempty"`
+	// At which age it is dropped (--pin_max_age), in seconds; null for never.
+	MaxAgeSeconds *int64 `json:"maxAgeSeconds,omitempty"`
+	// Deletes after this commit are kept.
+	ReadTs *uint64 `json:"readTs,omitempty"`
+	// By how many bytes the database has grown since: what the pin costs at most.
+	GrowthBytes *int64 `json:"growthBytes,omitempty"`
+	// Why it was dropped.
+	DroppedReason *string `json:"droppedReason,omitempty"`
+}
+
+// The answer to deleteSchedule.
+type DeleteSchedulePayload struct {
+	// Whether it is gone.
+	Response *Response `json:"response,omitempty"`
 }
 
 // Which backups, and where they are. All conditions must hold.
@@ -270,6 +356,42 @@ type NodeState struct {
 	Ongoing []string `json:"ongoing"`
 }
 
+// What to prune where.
+type PruneBackupsInput struct {
+	// Where the backups are: an absolute path, or a URI.
+	Location string `json:"location"`
+	// The newest so many backups are kept.
+	KeepLast *int `json:"keepLast,omitempty"`
+	// The newest backup of each of the last so many days that have one is kept.
+	KeepDaily *int `json:"keepDaily,omitempty"`
+	// The newest backup of each of the last so many weeks that have one is kept.
+	KeepWeekly *int `json:"keepWeekly,omitempty"`
+	// The newest backup of each of the last so many months that have one is kept.
+	KeepMonthly *int `json:"keepMonthly,omitempty"`
+	// Everything that is younger is kept, such as 30d or 12h; alone, it lets all go that is older.
+	OlderThan *string `json:"olderThan,omitempty"`
+	// The time zone in which days begin, such as Europe/Berlin; UTC when it is left out.
+	Timezone *string `json:"timezone,omitempty"`
+	// Only tell what would go; true when it is left out.
+	DryRun *bool `json:"dryRun,omitempty"`
+	// Access key of the object store, where it needs one.
+	AccessKey *string `json:"accessKey,omitempty"`
+	// Secret key of the object store. It is not stored, logged or shown anywhere.
+	SecretKey *string `json:"secretKey,omitempty"`
+	// Session token of the object store, when the keys are temporary.
+	SessionToken *string `json:"sessionToken,omitempty"`
+	// Send no credentials to the object store, not even those of the environment.
+	Anonymous *bool `json:"anonymous,omitempty"`
+}
+
+// The answer to pruneBackups.
+type PruneBackupsPayload struct {
+	// Whether the prune is queued.
+	Response *Response `json:"response,omitempty"`
+	// The id to ask task for.
+	TaskID *string `json:"taskId,omitempty"`
+}
+
 // What can be asked.
 type Query struct {
 }
@@ -348,6 +470,76 @@ type RestorePayload struct {
 	TaskID *string `json:"taskId,omitempty"`
 }
 
+// Which backups are kept.
+type Retention struct {
+	// The newest so many backups.
+	KeepLast *int `json:"keepLast,omitempty"`
+	// The newest backup of each of so many days.
+	KeepDaily *int `json:"keepDaily,omitempty"`
+	// The newest backup of each of so many weeks.
+	KeepWeekly *int `json:"keepWeekly,omitempty"`
+	// The newest backup of each of so many months.
+	KeepMonthly *int `json:"keepMonthly,omitempty"`
+	// Everything that is younger, in seconds.
+	OlderThanSeconds *int64 `json:"olderThanSeconds,omitempty"`
+}
+
+// Which backups to keep. Each rule keeps backups; what none keeps may go. Without any rule every backup is kept.
+type RetentionInput struct {
+	// The newest so many backups.
+	KeepLast *int `json:"keepLast,omitempty"`
+	// The newest backup of each of the last so many days that have one.
+	KeepDaily *int `json:"keepDaily,omitempty"`
+	// The newest backup of each of the last so many weeks that have one.
+	KeepWeekly *int `json:"keepWeekly,omitempty"`
+	// The newest backup of each of the last so many months that have one.
+	KeepMonthly *int `json:"keepMonthly,omitempty"`
+	// Everything that is younger, such as 30d or 12h; alone, it lets all go that is older.
+	OlderThan *string `json:"olderThan,omitempty"`
+}
+
+// A schedule and how it goes.
+type Schedule struct {
+	// Its name.
+	Name string `json:"name"`
+	// When it runs.
+	Cron string `json:"cron"`
+	// The time zone of cron.
+	Timezone string `json:"timezone"`
+	// Where its backups go.
+	Destination string `json:"destination"`
+	// How many backups a series has; null for any number.
+	FullEvery *int `json:"fullEvery,omitempty"`
+	// What is kept; null for everything.
+	Retention *Retention `json:"retention,omitempty"`
+	// Each backup begins up to so many seconds after its time.
+	JitterSeconds int `json:"jitterSeconds"`
+	// When it was made.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it runs next, without the jitter.
+	NextRun *time.Time `json:"nextRun,omitempty"`
+	// When it ran last; null when it has not yet.
+	LastRun *time.Time `json:"lastRun,omitempty"`
+	// The task of the last run; null when none could be queued.
+	LastTaskID *string `json:"lastTaskId,omitempty"`
+	// What the last run came to.
+	LastStatus *TaskStatus `json:"lastStatus,omitempty"`
+	// Why it failed.
+	LastMessage *string `json:"lastMessage,omitempty"`
+	// Whether the last run made up for times that passed while the server was down.
+	LastMissed *bool `json:"lastMissed,omitempty"`
+	// When a run was left out last, because the one before had not ended.
+	LastSkipped *time.Time `json:"lastSkipped,omitempty"`
+}
+
+// The answer to createSchedule.
+type SchedulePayload struct {
+	// Whether it is stored.
+	Response *Response `json:"response,omitempty"`
+	// The schedule.
+	Schedule *Schedule `json:"schedule,omitempty"`
+}
+
 // Which task.
 type TaskInput struct {
 	// A task's id, such as 0x2a.
@@ -419,6 +611,48 @@ type TaskProgress struct {
 	BytesPerSecond float64 `json:"bytesPerSecond"`
 	// About how many seconds it still takes; null when that is not known.
 	EtaSeconds *float64 `json:"etaSeconds,omitempty"`
+}
+
+// What to verify where.
+type VerifyBackupInput struct {
+	// Where the backups are: an absolute path, or a URI.
+	Location string `json:"location"`
+	// The series; all of them when it is left out.
+	BackupID *string `json:"backupId,omitempty"`
+	// The last backup of that series to verify; all when it is left out.
+	BackupNum *int `json:"backupNum,omitempty"`
+	// How thorough; QUICK when it is left out.
+	Level *VerifyLevel `json:"level,omitempty"`
+	// The file, on the server, with the key that the backups are encrypted with. Without it and the vault fields, the server's own keys count.
+	EncryptionKeyFile *string `json:"encryptionKeyFile,omitempty"`
+	// The address of HashiCorp Vault, to take the key from; the server's own when it is left out.
+	VaultAddr *string `json:"vaultAddr,omitempty"`
+	// The file, on the server, with the role id for Vault.
+	VaultRoleIDFile *string `json:"vaultRoleIDFile,omitempty"`
+	// The file, on the server, with the secret id for Vault.
+	VaultSecretIDFile *string `json:"vaultSecretIDFile,omitempty"`
+	// Where in Vault the key is.
+	VaultPath *string `json:"vaultPath,omitempty"`
+	// The field of the secret.
+	VaultField *string `json:"vaultField,omitempty"`
+	// How the key is written there: base64 or raw.
+	VaultFormat *string `json:"vaultFormat,omitempty"`
+	// Access key of the object store, where it needs one.
+	AccessKey *string `json:"accessKey,omitempty"`
+	// Secret key of the object store. It is not stored, logged or shown anywhere.
+	SecretKey *string `json:"secretKey,omitempty"`
+	// Session token of the object store, when the keys are temporary.
+	SessionToken *string `json:"sessionToken,omitempty"`
+	// Send no credentials to the object store, not even those of the environment.
+	Anonymous *bool `json:"anonymous,omitempty"`
+}
+
+// The answer to verifyBackup.
+type VerifyBackupPayload struct {
+	// Whether the verification is queued.
+	Response *Response `json:"response,omitempty"`
+	// The id to ask task for.
+	TaskID *string `json:"taskId,omitempty"`
 }
 
 // How hard a backup compresses. The names are Weaviate's.
@@ -614,6 +848,67 @@ func (e *TaskStatus) UnmarshalJSON(b []byte) error {
 }
 
 func (e TaskStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How thorough a verification is; each level includes those before it.
+type VerifyLevel string
+
+const (
+	// Manifests and their order, part lists, every object there with its size.
+	VerifyLevelQuick VerifyLevel = "QUICK"
+	// Every byte: digests, decryption, decompression, order of keys, counts.
+	VerifyLevelFull VerifyLevel = "FULL"
+	// A restore into a scratch directory on the server, where every record is read and counted.
+	VerifyLevelRestore VerifyLevel = "RESTORE"
+)
+
+var AllVerifyLevel = []VerifyLevel{
+	VerifyLevelQuick,
+	VerifyLevelFull,
+	VerifyLevelRestore,
+}
+
+func (e VerifyLevel) IsValid() bool {
+	switch e {
+	case VerifyLevelQuick, VerifyLevelFull, VerifyLevelRestore:
+		return true
+	}
+	return false
+}
+
+func (e VerifyLevel) String() string {
+	return string(e)
+}
+
+func (e *VerifyLevel) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = VerifyLevel(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid VerifyLevel", str)
+	}
+	return nil
+}
+
+func (e VerifyLevel) MarshalGQL(w io.Writer) {
+	fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *VerifyLevel) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e VerifyLevel) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
