@@ -10,11 +10,11 @@ import (
 func newAdmin() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "admin",
-		Short: "Let a running alpha restore, copy and more",
+		Short: "Let a running alpha restore, verify, prune and copy",
 		Long: `Tells a running alpha to do as a task what other commands do in a process of their
 own. Paths, credentials and key files are those of the alpha's machine.`,
 	}
-	cmd.AddCommand(newAdminRestore(), newAdminCopy())
+	cmd.AddCommand(newAdminRestore(), newAdminVerify(), newAdminPrune(), newAdminCopy())
 	return cmd
 }
 

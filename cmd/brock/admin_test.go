@@ -44,3 +44,42 @@ func TestCopyByAlpha(t *testing.T) {
 	}
 	good(t, "verify", "-l", to, "--level", "full")
 }
+
+func TestVerifyAndPruneByAlpha(t *testing.T) {
+	t.Parallel()
+	a := startAlpha(t, filepath.Join(t.TempDir(), "p"))
+	me := call{env: []string{"BROCK_ALPHA=" + a.url}}
+	to := filepath.Join(t.TempDir(), "b")
+	a.load(t, "c", records(20, "x"))
+	for range 3 {
+		me.run(t, "backup", "-d", to, "--force_full", "--wait").expect(t, exitGood)
+	}
+	verified := me.run(t, "admin", "verify", "-l", to, "--level", "full", "--wait")
+	verified.expect(t, exitGood)
+	if !strings.HasPrefix(verified.stdout, "verify: ") {
+		t.Errorf("verify says %q", verified.stdout)
+	}
+	listed := func() int { return strings.Count(good(t, "lsbackup", "-l", to).stdout, `"backup_id"`) }
+	me.run(t, "admin", "prune", "-l", to, "--keep_last", "1", "--wait").expect(t, exitGood)
+	if n := listed(); n != 3 {
+		t.Errorf("after a dry run there are %d backups", n)
+	}
+	me.run(t, "admin", "prune", "-l", to, "--keep_last", "1", "--dry_run=false", "--wait").expect(t, exitGood)
+	if n := listed(); n != 1 {
+		t.Errorf("after the prune there are %d backups", n)
+	}
+	damage(t, to)
+	me.run(t, "admin", "verify", "-l", to, "--level", "full", "--wait").expect(t, exitDamaged, "cannot finish task 0x")
+}
+
+// damage changes a byte of a part of a backup.
+func damage(t *testing.T, location string) {
+	t.Helper()
+	parts, err := filepath.Glob(filepath.Join(location, "brock.*", "*.backup"))
+	if err != nil || len(parts) == 0 {
+		t.Fatalf("parts %v, %v", parts, err)
+	}
+	bytes := []byte(read(t, parts[0]))
+	bytes[len(bytes)/2] ^= 1
+	write(t, parts[0], string(bytes))
+}

@@ -95,6 +95,15 @@ func (r *remoteFlags) admin(ctx context.Context) (graphql.Client, func(), error)
 	return adminclient.New(alpha), alpha.Close, nil
 }
 
+// forCompletion is admin while a line is completed, when nothing has looked at
+// the environment and the configuration file yet.
+func (r *remoteFlags) forCompletion(cmd *cobra.Command) (graphql.Client, func(), error) {
+	if err := cmd.PreRunE(cmd, nil); err != nil {
+		return nil, nil, err
+	}
+	return r.admin(cmd.Context())
+}
+
 // tls returns nil where the system's defaults do.
 func (r *remoteFlags) tls() (*tls.Config, error) {
 	if (r.clientCert == "") != (r.clientKey == "") {

@@ -21,7 +21,7 @@ func settled(text string, dirs ...string) string {
 	for _, r := range []struct{ pattern, with string }{
 		{`0x[0-9a-f]+`, "0xID"},
 		{`"digest": "[0-9a-f]{64}"`, `"digest": "DIGEST"`},
-		{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?`, "TIME"},
+		{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?`, "TIME"},
 		{`brock\.\d{8}\.\d{6}\.\d{3}`, "brock.FOLDER"},
 		{`"(backup_id|db_id)": "[^"]*"`, `"$1": "ID"`},
 		{`"(stored_bytes|raw_bytes|total_bytes|bytes_per_second|commit_ts|read_ts|eta_seconds)": (null|[-\d.e+]+)`, `"$1": N`},

@@ -79,6 +79,7 @@ func newRoot() *cobra.Command {
 		newTask(),
 		newCancel(),
 		newStatus(),
+		newSchedule(),
 		newAdmin(),
 		newRestore(),
 		newListBackups(),

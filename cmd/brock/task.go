@@ -78,7 +78,7 @@ func (t *taskJSON) print(w io.Writer, output choice) error {
 
 // completeTasks offers the ids of the tasks, if the alpha tells them.
 func (r *remoteFlags) completeTasks(cmd *cobra.Command, args []string, _ string) (ids []string, _ cobra.ShellCompDirective) {
-	admin, closeAlpha, err := r.admin(cmd.Context())
+	admin, closeAlpha, err := r.forCompletion(cmd)
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -99,6 +99,88 @@ type BackupResponse struct {
 // GetBackup returns BackupResponse.Backup, and is useful for accessing the field via an interface.
 func (v *BackupResponse) GetBackup() *BackupBackupBackupPayload { return v.Backup }
 
+// BackupState includes the requested fields of the GraphQL type BackupStatus.
+// The GraphQL type's documentation follows.
+//
+// How it stands with the backups of this database at a destination.
+type BackupState struct {
+	// Where they are.
+	Destination string `json:"destination"`
+	// When the newest backup was begun; null when there is none.
+	LastSuccess *time.Time `json:"lastSuccess"`
+	// How old it is, in seconds.
+	AgeSeconds *int64 `json:"ageSeconds"`
+	// The series that the newest backup is of.
+	BackupId *string `json:"backupId"`
+	// How many backups that series has.
+	ChainLength int `json:"chainLength"`
+	// Bytes of that series, as stored.
+	ChainBytes int64 `json:"chainBytes"`
+	// Backups of this database there, in all series.
+	Backups int `json:"backups"`
+	// Bytes of them, as stored.
+	StoredBytes int64 `json:"storedBytes"`
+	// The schedules that back up there.
+	Schedules []string `json:"schedules"`
+	// The next time of one of them.
+	NextRun *time.Time `json:"nextRun"`
+	// Whether the next backup would be full.
+	NextIsFull bool `json:"nextIsFull"`
+	// Why it would be.
+	NextFullReason *string `json:"nextFullReason"`
+	// What an operator should look at; empty when all is well.
+	Warnings []string `json:"warnings"`
+}
+
+// GetDestination returns BackupState.Destination, and is useful for accessing the field via an interface.
+func (v *BackupState) GetDestination() string { return v.Destination }
+
+// GetLastSuccess returns BackupState.LastSuccess, and is useful for accessing the field via an interface.
+func (v *BackupState) GetLastSuccess() *time.Time { return v.LastSuccess }
+
+// GetAgeSeconds returns BackupState.AgeSeconds, and is useful for accessing the field via an interface.
+func (v *BackupState) GetAgeSeconds() *int64 { return v.AgeSeconds }
+
+// GetBackupId returns BackupState.BackupId, and is useful for accessing the field via an interface.
+func (v *BackupState) GetBackupId() *string { return v.BackupId }
+
+// GetChainLength returns BackupState.ChainLength, and is useful for accessing the field via an interface.
+func (v *BackupState) GetChainLength() int { return v.ChainLength }
+
+// GetChainBytes returns BackupState.ChainBytes, and is useful for accessing the field via an interface.
+func (v *BackupState) GetChainBytes() int64 { return v.ChainBytes }
+
+// GetBackups returns BackupState.Backups, and is useful for accessing the field via an interface.
+func (v *BackupState) GetBackups() int { return v.Backups }
+
+// GetStoredBytes returns BackupState.StoredBytes, and is useful for accessing the field via an interface.
+func (v *BackupState) GetStoredBytes() int64 { return v.StoredBytes }
+
+// GetSchedules returns BackupState.Schedules, and is useful for accessing the field via an interface.
+func (v *BackupState) GetSchedules() []string { return v.Schedules }
+
+// GetNextRun returns BackupState.NextRun, and is useful for accessing the field via an interface.
+func (v *BackupState) GetNextRun() *time.Time { return v.NextRun }
+
+// GetNextIsFull returns BackupState.NextIsFull, and is useful for accessing the field via an interface.
+func (v *BackupState) GetNextIsFull() bool { return v.NextIsFull }
+
+// GetNextFullReason returns BackupState.NextFullReason, and is useful for accessing the field via an interface.
+func (v *BackupState) GetNextFullReason() *string { return v.NextFullReason }
+
+// GetWarnings returns BackupState.Warnings, and is useful for accessing the field via an interface.
+func (v *BackupState) GetWarnings() []string { return v.Warnings }
+
+// BackupStatusResponse is returned by BackupStatus on success.
+type BackupStatusResponse struct {
+	// How it stands with the backups of this database, by destination: of those that
+	// schedules, delete pins and remembered tasks name, or of the one that is asked for.
+	BackupStatus []BackupState `json:"backupStatus"`
+}
+
+// GetBackupStatus returns BackupStatusResponse.BackupStatus, and is useful for accessing the field via an interface.
+func (v *BackupStatusResponse) GetBackupStatus() []BackupState { return v.BackupStatus }
+
 // CancelTaskCancelTaskCancelTaskPayload includes the requested fields of the GraphQL type CancelTaskPayload.
 // The GraphQL type's documentation follows.
 //
@@ -269,6 +351,140 @@ func (v *CopyBackupsResponse) GetCopyBackups() *CopyBackupsCopyBackupsCopyBackup
 	return v.CopyBackups
 }
 
+// CreateScheduleCreateScheduleSchedulePayload includes the requested fields of the GraphQL type SchedulePayload.
+// The GraphQL type's documentation follows.
+//
+// The answer to createSchedule.
+type CreateScheduleCreateScheduleSchedulePayload struct {
+	// The schedule.
+	Schedule *ScheduleFields `json:"schedule"`
+}
+
+// GetSchedule returns CreateScheduleCreateScheduleSchedulePayload.Schedule, and is useful for accessing the field via an interface.
+func (v *CreateScheduleCreateScheduleSchedulePayload) GetSchedule() *ScheduleFields {
+	return v.Schedule
+}
+
+// When to back up to where.
+type CreateScheduleInput struct {
+	// A name: up to 64 letters, digits, dots, dashes and underscores.
+	Name string `json:"name"`
+	// Minute, hour, day of month, month and weekday, such as 30 2 * * *, or @daily, @hourly, @every 6h.
+	Cron string `json:"cron"`
+	// The time zone of cron, such as Europe/Berlin; UTC when it is left out.
+	Timezone *string `json:"timezone"`
+	// Where the backups go: an absolute path, or a URI, without secrets.
+	Destination string `json:"destination"`
+	// Only these collections: name or namespace/name; * stands for any characters. Not together with exclude.
+	Include []string `json:"include"`
+	// All collections but these.
+	Exclude []string `json:"exclude"`
+	// Only collections of these namespaces.
+	Namespaces []string `json:"namespaces"`
+	// How many backups a series has before a full begins the next one; 0 or left out: as many as possible.
+	FullEvery *int `json:"fullEvery"`
+	// What is kept; after each backup that succeeds the rest is pruned. Left out: everything.
+	Retention *RetentionInput `json:"retention"`
+	// Each backup begins up to so many seconds after its time, so that not all begin at once; 30 when it is left out, at most 3600.
+	JitterSeconds *int `json:"jitterSeconds"`
+	// How much of the CPU a backup may use, in percent of the cores, from 1 to 80.
+	CpuPercentage *int `json:"cpuPercentage"`
+	// About how large a stored file becomes before the next one is begun, in MiB, from 2 to 512.
+	ChunkSizeMB *int `json:"chunkSizeMB"`
+	// How hard a backup compresses.
+	CompressionLevel *CompressionLevel `json:"compressionLevel"`
+}
+
+// GetName returns CreateScheduleInput.Name, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetName() string { return v.Name }
+
+// GetCron returns CreateScheduleInput.Cron, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetCron() string { return v.Cron }
+
+// GetTimezone returns CreateScheduleInput.Timezone, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetTimezone() *string { return v.Timezone }
+
+// GetDestination returns CreateScheduleInput.Destination, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetDestination() string { return v.Destination }
+
+// GetInclude returns CreateScheduleInput.Include, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetInclude() []string { return v.Include }
+
+// GetExclude returns CreateScheduleInput.Exclude, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetExclude() []string { return v.Exclude }
+
+// GetNamespaces returns CreateScheduleInput.Namespaces, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetNamespaces() []string { return v.Namespaces }
+
+// GetFullEvery returns CreateScheduleInput.FullEvery, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetFullEvery() *int { return v.FullEvery }
+
+// GetRetention returns CreateScheduleInput.Retention, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetRetention() *RetentionInput { return v.Retention }
+
+// GetJitterSeconds returns CreateScheduleInput.JitterSeconds, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetJitterSeconds() *int { return v.JitterSeconds }
+
+// GetCpuPercentage returns CreateScheduleInput.CpuPercentage, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetCpuPercentage() *int { return v.CpuPercentage }
+
+// GetChunkSizeMB returns CreateScheduleInput.ChunkSizeMB, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetChunkSizeMB() *int { return v.ChunkSizeMB }
+
+// GetCompressionLevel returns CreateScheduleInput.CompressionLevel, and is useful for accessing the field via an interface.
+func (v *CreateScheduleInput) GetCompressionLevel() *CompressionLevel { return v.CompressionLevel }
+
+// CreateScheduleResponse is returned by CreateSchedule on success.
+type CreateScheduleResponse struct {
+	// Makes backups at set times from now on, in tasks of their own. What a scheduled
+	// backup needs to reach its destination comes from the server's environment:
+	// secrets are not stored. Backups of a schedule never overlap; of the times that
+	// pass while the server is down one is made up for.
+	CreateSchedule *CreateScheduleCreateScheduleSchedulePayload `json:"createSchedule"`
+}
+
+// GetCreateSchedule returns CreateScheduleResponse.CreateSchedule, and is useful for accessing the field via an interface.
+func (v *CreateScheduleResponse) GetCreateSchedule() *CreateScheduleCreateScheduleSchedulePayload {
+	return v.CreateSchedule
+}
+
+// DeleteScheduleDeleteScheduleDeleteSchedulePayload includes the requested fields of the GraphQL type DeleteSchedulePayload.
+// The GraphQL type's documentation follows.
+//
+// The answer to deleteSchedule.
+type DeleteScheduleDeleteScheduleDeleteSchedulePayload struct {
+	// Whether it is gone.
+	Response *DeleteScheduleDeleteScheduleDeleteSchedulePayloadResponse `json:"response"`
+}
+
+// GetResponse returns DeleteScheduleDeleteScheduleDeleteSchedulePayload.Response, and is useful for accessing the field via an interface.
+func (v *DeleteScheduleDeleteScheduleDeleteSchedulePayload) GetResponse() *DeleteScheduleDeleteScheduleDeleteSchedulePayloadResponse {
+	return v.Response
+}
+
+// DeleteScheduleDeleteScheduleDeleteSchedulePayloadResponse includes the requested fields of the GraphQL type Response.
+// The GraphQL type's documentation follows.
+//
+// What a mutation says about itself.
+type DeleteScheduleDeleteScheduleDeleteSchedulePayloadResponse struct {
+	// Success: otherwise the answer holds the reason why not, and no data.
+	Code *string `json:"code"`
+}
+
+// GetCode returns DeleteScheduleDeleteScheduleDeleteSchedulePayloadResponse.Code, and is useful for accessing the field via an interface.
+func (v *DeleteScheduleDeleteScheduleDeleteSchedulePayloadResponse) GetCode() *string { return v.Code }
+
+// DeleteScheduleResponse is returned by DeleteSchedule on success.
+type DeleteScheduleResponse struct {
+	// Ends a schedule. A backup of it that runs goes on.
+	DeleteSchedule *DeleteScheduleDeleteScheduleDeleteSchedulePayload `json:"deleteSchedule"`
+}
+
+// GetDeleteSchedule returns DeleteScheduleResponse.DeleteSchedule, and is useful for accessing the field via an interface.
+func (v *DeleteScheduleResponse) GetDeleteSchedule() *DeleteScheduleDeleteScheduleDeleteSchedulePayload {
+	return v.DeleteSchedule
+}
+
 // HealthHealthNodeState includes the requested fields of the GraphQL type NodeState.
 // The GraphQL type's documentation follows.
 //
@@ -360,6 +576,96 @@ type LoginResponse struct {
 
 // GetLogin returns LoginResponse.Login, and is useful for accessing the field via an interface.
 func (v *LoginResponse) GetLogin() *LoginLoginLoginPayload { return v.Login }
+
+// What to prune where.
+type PruneBackupsInput struct {
+	// Where the backups are: an absolute path, or a URI.
+	Location string `json:"location"`
+	// The newest so many backups are kept.
+	KeepLast *int `json:"keepLast"`
+	// The newest backup of each of the last so many days that have one is kept.
+	KeepDaily *int `json:"keepDaily"`
+	// The newest backup of each of the last so many weeks that have one is kept.
+	KeepWeekly *int `json:"keepWeekly"`
+	// The newest backup of each of the last so many months that have one is kept.
+	KeepMonthly *int `json:"keepMonthly"`
+	// Everything that is younger is kept, such as 30d or 12h; alone, it lets all go that is older.
+	OlderThan *string `json:"olderThan"`
+	// The time zone in which days begin, such as Europe/Berlin; UTC when it is left out.
+	Timezone *string `json:"timezone"`
+	// Only tell what would go; true when it is left out.
+	DryRun *bool `json:"dryRun"`
+	// Access key of the object store, where it needs one.
+	AccessKey *string `json:"accessKey"`
+	// Secret key of the object store. It is not stored, logged or shown anywhere.
+	SecretKey *string `json:"secretKey"`
+	// Session token of the object store, when the keys are temporary.
+	SessionToken *string `json:"sessionToken"`
+	// Send no credentials to the object store, not even those of the environment.
+	Anonymous *bool `json:"anonymous"`
+}
+
+// GetLocation returns PruneBackupsInput.Location, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetLocation() string { return v.Location }
+
+// GetKeepLast returns PruneBackupsInput.KeepLast, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetKeepLast() *int { return v.KeepLast }
+
+// GetKeepDaily returns PruneBackupsInput.KeepDaily, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetKeepDaily() *int { return v.KeepDaily }
+
+// GetKeepWeekly returns PruneBackupsInput.KeepWeekly, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetKeepWeekly() *int { return v.KeepWeekly }
+
+// GetKeepMonthly returns PruneBackupsInput.KeepMonthly, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetKeepMonthly() *int { return v.KeepMonthly }
+
+// GetOlderThan returns PruneBackupsInput.OlderThan, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetOlderThan() *string { return v.OlderThan }
+
+// GetTimezone returns PruneBackupsInput.Timezone, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetTimezone() *string { return v.Timezone }
+
+// GetDryRun returns PruneBackupsInput.DryRun, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetDryRun() *bool { return v.DryRun }
+
+// GetAccessKey returns PruneBackupsInput.AccessKey, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetAccessKey() *string { return v.AccessKey }
+
+// GetSecretKey returns PruneBackupsInput.SecretKey, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetSecretKey() *string { return v.SecretKey }
+
+// GetSessionToken returns PruneBackupsInput.SessionToken, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetSessionToken() *string { return v.SessionToken }
+
+// GetAnonymous returns PruneBackupsInput.Anonymous, and is useful for accessing the field via an interface.
+func (v *PruneBackupsInput) GetAnonymous() *bool { return v.Anonymous }
+
+// PruneBackupsPruneBackupsPruneBackupsPayload includes the requested fields of the GraphQL type PruneBackupsPayload.
+// The GraphQL type's documentation follows.
+//
+// The answer to pruneBackups.
+type PruneBackupsPruneBackupsPruneBackupsPayload struct {
+	// The id to ask task for.
+	TaskId *string `json:"taskId"`
+}
+
+// GetTaskId returns PruneBackupsPruneBackupsPruneBackupsPayload.TaskId, and is useful for accessing the field via an interface.
+func (v *PruneBackupsPruneBackupsPruneBackupsPayload) GetTaskId() *string { return v.TaskId }
+
+// PruneBackupsResponse is returned by PruneBackups on success.
+type PruneBackupsResponse struct {
+	// Tells which backups at a location no rule keeps and, with dryRun: false, removes
+	// them, and answers at once. The task's result says of every series what became of
+	// it and why. Whole series go, or the incrementals at the end of one; never the
+	// newest good series of a database, nor what is retained or being read.
+	PruneBackups *PruneBackupsPruneBackupsPruneBackupsPayload `json:"pruneBackups"`
+}
+
+// GetPruneBackups returns PruneBackupsResponse.PruneBackups, and is useful for accessing the field via an interface.
+func (v *PruneBackupsResponse) GetPruneBackups() *PruneBackupsPruneBackupsPruneBackupsPayload {
+	return v.PruneBackups
+}
 
 // RefreshLoginLoginPayload includes the requested fields of the GraphQL type LoginPayload.
 // The GraphQL type's documentation follows.
@@ -554,6 +860,148 @@ type RestoreRestoreRestorePayload struct {
 
 // GetTaskId returns RestoreRestoreRestorePayload.TaskId, and is useful for accessing the field via an interface.
 func (v *RestoreRestoreRestorePayload) GetTaskId() *string { return v.TaskId }
+
+// Which backups to keep. Each rule keeps backups; what none keeps may go. Without any rule every backup is kept.
+type RetentionInput struct {
+	// The newest so many backups.
+	KeepLast *int `json:"keepLast"`
+	// The newest backup of each of the last so many days that have one.
+	KeepDaily *int `json:"keepDaily"`
+	// The newest backup of each of the last so many weeks that have one.
+	KeepWeekly *int `json:"keepWeekly"`
+	// The newest backup of each of the last so many months that have one.
+	KeepMonthly *int `json:"keepMonthly"`
+	// Everything that is younger, such as 30d or 12h; alone, it lets all go that is older.
+	OlderThan *string `json:"olderThan"`
+}
+
+// GetKeepLast returns RetentionInput.KeepLast, and is useful for accessing the field via an interface.
+func (v *RetentionInput) GetKeepLast() *int { return v.KeepLast }
+
+// GetKeepDaily returns RetentionInput.KeepDaily, and is useful for accessing the field via an interface.
+func (v *RetentionInput) GetKeepDaily() *int { return v.KeepDaily }
+
+// GetKeepWeekly returns RetentionInput.KeepWeekly, and is useful for accessing the field via an interface.
+func (v *RetentionInput) GetKeepWeekly() *int { return v.KeepWeekly }
+
+// GetKeepMonthly returns RetentionInput.KeepMonthly, and is useful for accessing the field via an interface.
+func (v *RetentionInput) GetKeepMonthly() *int { return v.KeepMonthly }
+
+// GetOlderThan returns RetentionInput.OlderThan, and is useful for accessing the field via an interface.
+func (v *RetentionInput) GetOlderThan() *string { return v.OlderThan }
+
+// ScheduleFields includes the GraphQL fields of Schedule requested by the fragment ScheduleFields.
+// The GraphQL type's documentation follows.
+//
+// A schedule and how it goes.
+type ScheduleFields struct {
+	// Its name.
+	Name string `json:"name"`
+	// When it runs.
+	Cron string `json:"cron"`
+	// The time zone of cron.
+	Timezone string `json:"timezone"`
+	// Where its backups go.
+	Destination string `json:"destination"`
+	// How many backups a series has; null for any number.
+	FullEvery *int `json:"fullEvery"`
+	// What is kept; null for everything.
+	Retention *ScheduleFieldsRetention `json:"retention"`
+	// Each backup begins up to so many seconds after its time.
+	JitterSeconds int `json:"jitterSeconds"`
+	// When it was made.
+	CreatedAt time.Time `json:"createdAt"`
+	// When it runs next, without the jitter.
+	NextRun *time.Time `json:"nextRun"`
+	// When it ran last; null when it has not yet.
+	LastRun *time.Time `json:"lastRun"`
+	// The task of the last run; null when none could be queued.
+	LastTaskId *string `json:"lastTaskId"`
+	// What the last run came to.
+	LastStatus *TaskStatus `json:"lastStatus"`
+	// Why it failed.
+	LastMessage *string `json:"lastMessage"`
+}
+
+// GetName returns ScheduleFields.Name, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetName() string { return v.Name }
+
+// GetCron returns ScheduleFields.Cron, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetCron() string { return v.Cron }
+
+// GetTimezone returns ScheduleFields.Timezone, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetTimezone() string { return v.Timezone }
+
+// GetDestination returns ScheduleFields.Destination, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetDestination() string { return v.Destination }
+
+// GetFullEvery returns ScheduleFields.FullEvery, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetFullEvery() *int { return v.FullEvery }
+
+// GetRetention returns ScheduleFields.Retention, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetRetention() *ScheduleFieldsRetention { return v.Retention }
+
+// GetJitterSeconds returns ScheduleFields.JitterSeconds, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetJitterSeconds() int { return v.JitterSeconds }
+
+// GetCreatedAt returns ScheduleFields.CreatedAt, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetCreatedAt() time.Time { return v.CreatedAt }
+
+// GetNextRun returns ScheduleFields.NextRun, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetNextRun() *time.Time { return v.NextRun }
+
+// GetLastRun returns ScheduleFields.LastRun, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetLastRun() *time.Time { return v.LastRun }
+
+// GetLastTaskId returns ScheduleFields.LastTaskId, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetLastTaskId() *string { return v.LastTaskId }
+
+// GetLastStatus returns ScheduleFields.LastStatus, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetLastStatus() *TaskStatus { return v.LastStatus }
+
+// GetLastMessage returns ScheduleFields.LastMessage, and is useful for accessing the field via an interface.
+func (v *ScheduleFields) GetLastMessage() *string { return v.LastMessage }
+
+// ScheduleFieldsRetention includes the requested fields of the GraphQL type Retention.
+// The GraphQL type's documentation follows.
+//
+// Which backups are kept.
+type ScheduleFieldsRetention struct {
+	// The newest so many backups.
+	KeepLast *int `json:"keepLast"`
+	// The newest backup of each of so many days.
+	KeepDaily *int `json:"keepDaily"`
+	// The newest backup of each of so many weeks.
+	KeepWeekly *int `json:"keepWeekly"`
+	// The newest backup of each of so many months.
+	KeepMonthly *int `json:"keepMonthly"`
+	// Everything that is younger, in seconds.
+	OlderThanSeconds *int64 `json:"olderThanSeconds"`
+}
+
+// GetKeepLast returns ScheduleFieldsRetention.KeepLast, and is useful for accessing the field via an interface.
+func (v *ScheduleFieldsRetention) GetKeepLast() *int { return v.KeepLast }
+
+// GetKeepDaily returns ScheduleFieldsRetention.KeepDaily, and is useful for accessing the field via an interface.
+func (v *ScheduleFieldsRetention) GetKeepDaily() *int { return v.KeepDaily }
+
+// GetKeepWeekly returns ScheduleFieldsRetention.KeepWeekly, and is useful for accessing the field via an interface.
+func (v *ScheduleFieldsRetention) GetKeepWeekly() *int { return v.KeepWeekly }
+
+// GetKeepMonthly returns ScheduleFieldsRetention.KeepMonthly, and is useful for accessing the field via an interface.
+func (v *ScheduleFieldsRetention) GetKeepMonthly() *int { return v.KeepMonthly }
+
+// GetOlderThanSeconds returns ScheduleFieldsRetention.OlderThanSeconds, and is useful for accessing the field via an interface.
+func (v *ScheduleFieldsRetention) GetOlderThanSeconds() *int64 { return v.OlderThanSeconds }
+
+// SchedulesResponse is returned by Schedules on success.
+type SchedulesResponse struct {
+	// All schedules by name.
+	Schedules []ScheduleFields `json:"schedules"`
+}
+
+// GetSchedules returns SchedulesResponse.Schedules, and is useful for accessing the field via an interface.
+func (v *SchedulesResponse) GetSchedules() []ScheduleFields { return v.Schedules }
 
 // TaskFields includes the GraphQL fields of TaskPayload requested by the fragment TaskFields.
 // The GraphQL type's documentation follows.
@@ -766,6 +1214,127 @@ type TasksResponse struct {
 // GetTasks returns TasksResponse.Tasks, and is useful for accessing the field via an interface.
 func (v *TasksResponse) GetTasks() []TaskFields { return v.Tasks }
 
+// What to verify where.
+type VerifyBackupInput struct {
+	// Where the backups are: an absolute path, or a URI.
+	Location string `json:"location"`
+	// The series; all of them when it is left out.
+	BackupId *string `json:"backupId"`
+	// The last backup of that series to verify; all when it is left out.
+	BackupNum *int `json:"backupNum"`
+	// How thorough; QUICK when it is left out.
+	Level *VerifyLevel `json:"level"`
+	// The file, on the server, with the key that the backups are encrypted with. Without it and the vault fields, the server's own keys count.
+	EncryptionKeyFile *string `json:"encryptionKeyFile"`
+	// The address of HashiCorp Vault, to take the key from; the server's own when it is left out.
+	VaultAddr *string `json:"vaultAddr"`
+	// The file, on the server, with the role id for Vault.
+	VaultRoleIDFile *string `json:"vaultRoleIDFile"`
+	// The file, on the server, with the secret id for Vault.
+	VaultSecretIDFile *string `json:"vaultSecretIDFile"`
+	// Where in Vault the key is.
+	VaultPath *string `json:"vaultPath"`
+	// The field of the secret.
+	VaultField *string `json:"vaultField"`
+	// How the key is written there: base64 or raw.
+	VaultFormat *string `json:"vaultFormat"`
+	// Access key of the object store, where it needs one.
+	AccessKey *string `json:"accessKey"`
+	// Secret key of the object store. It is not stored, logged or shown anywhere.
+	SecretKey *string `json:"secretKey"`
+	// Session token of the object store, when the keys are temporary.
+	SessionToken *string `json:"sessionToken"`
+	// Send no credentials to the object store, not even those of the environment.
+	Anonymous *bool `json:"anonymous"`
+}
+
+// GetLocation returns VerifyBackupInput.Location, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetLocation() string { return v.Location }
+
+// GetBackupId returns VerifyBackupInput.BackupId, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetBackupId() *string { return v.BackupId }
+
+// GetBackupNum returns VerifyBackupInput.BackupNum, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetBackupNum() *int { return v.BackupNum }
+
+// GetLevel returns VerifyBackupInput.Level, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetLevel() *VerifyLevel { return v.Level }
+
+// GetEncryptionKeyFile returns VerifyBackupInput.EncryptionKeyFile, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetEncryptionKeyFile() *string { return v.EncryptionKeyFile }
+
+// GetVaultAddr returns VerifyBackupInput.VaultAddr, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetVaultAddr() *string { return v.VaultAddr }
+
+// GetVaultRoleIDFile returns VerifyBackupInput.VaultRoleIDFile, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetVaultRoleIDFile() *string { return v.VaultRoleIDFile }
+
+// GetVaultSecretIDFile returns VerifyBackupInput.VaultSecretIDFile, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetVaultSecretIDFile() *string { return v.VaultSecretIDFile }
+
+// GetVaultPath returns VerifyBackupInput.VaultPath, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetVaultPath() *string { return v.VaultPath }
+
+// GetVaultField returns VerifyBackupInput.VaultField, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetVaultField() *string { return v.VaultField }
+
+// GetVaultFormat returns VerifyBackupInput.VaultFormat, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetVaultFormat() *string { return v.VaultFormat }
+
+// GetAccessKey returns VerifyBackupInput.AccessKey, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetAccessKey() *string { return v.AccessKey }
+
+// GetSecretKey returns VerifyBackupInput.SecretKey, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetSecretKey() *string { return v.SecretKey }
+
+// GetSessionToken returns VerifyBackupInput.SessionToken, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetSessionToken() *string { return v.SessionToken }
+
+// GetAnonymous returns VerifyBackupInput.Anonymous, and is useful for accessing the field via an interface.
+func (v *VerifyBackupInput) GetAnonymous() *bool { return v.Anonymous }
+
+// VerifyBackupResponse is returned by VerifyBackup on success.
+type VerifyBackupResponse struct {
+	// Verifies the backups at a location, and answers at once. The task fails when
+	// something is damaged; its message says what, its result is the report.
+	VerifyBackup *VerifyBackupVerifyBackupVerifyBackupPayload `json:"verifyBackup"`
+}
+
+// GetVerifyBackup returns VerifyBackupResponse.VerifyBackup, and is useful for accessing the field via an interface.
+func (v *VerifyBackupResponse) GetVerifyBackup() *VerifyBackupVerifyBackupVerifyBackupPayload {
+	return v.VerifyBackup
+}
+
+// VerifyBackupVerifyBackupVerifyBackupPayload includes the requested fields of the GraphQL type VerifyBackupPayload.
+// The GraphQL type's documentation follows.
+//
+// The answer to verifyBackup.
+type VerifyBackupVerifyBackupVerifyBackupPayload struct {
+	// The id to ask task for.
+	TaskId *string `json:"taskId"`
+}
+
+// GetTaskId returns VerifyBackupVerifyBackupVerifyBackupPayload.TaskId, and is useful for accessing the field via an interface.
+func (v *VerifyBackupVerifyBackupVerifyBackupPayload) GetTaskId() *string { return v.TaskId }
+
+// How thorough a verification is; each level includes those before it.
+type VerifyLevel string
+
+const (
+	// Manifests and their order, part lists, every object there with its size.
+	VerifyLevelQuick VerifyLevel = "QUICK"
+	// Every byte: digests, decryption, decompression, order of keys, counts.
+	VerifyLevelFull VerifyLevel = "FULL"
+	// A restore into a scratch directory on the server, where every record is read and counted.
+	VerifyLevelRestore VerifyLevel = "RESTORE"
+)
+
+var AllVerifyLevel = []VerifyLevel{
+	VerifyLevelQuick,
+	VerifyLevelFull,
+	VerifyLevelRestore,
+}
+
 // __BackupInput is used internally by genqlient
 type __BackupInput struct {
 	Input BackupInput `json:"input"`
@@ -773,6 +1342,14 @@ type __BackupInput struct {
 
 // GetInput returns __BackupInput.Input, and is useful for accessing the field via an interface.
 func (v *__BackupInput) GetInput() BackupInput { return v.Input }
+
+// __BackupStatusInput is used internally by genqlient
+type __BackupStatusInput struct {
+	Destination *string `json:"destination"`
+}
+
+// GetDestination returns __BackupStatusInput.Destination, and is useful for accessing the field via an interface.
+func (v *__BackupStatusInput) GetDestination() *string { return v.Destination }
 
 // __CancelTaskInput is used internally by genqlient
 type __CancelTaskInput struct {
@@ -790,6 +1367,22 @@ type __CopyBackupsInput struct {
 // GetInput returns __CopyBackupsInput.Input, and is useful for accessing the field via an interface.
 func (v *__CopyBackupsInput) GetInput() CopyBackupsInput { return v.Input }
 
+// __CreateScheduleInput is used internally by genqlient
+type __CreateScheduleInput struct {
+	Input CreateScheduleInput `json:"input"`
+}
+
+// GetInput returns __CreateScheduleInput.Input, and is useful for accessing the field via an interface.
+func (v *__CreateScheduleInput) GetInput() CreateScheduleInput { return v.Input }
+
+// __DeleteScheduleInput is used internally by genqlient
+type __DeleteScheduleInput struct {
+	Name string `json:"name"`
+}
+
+// GetName returns __DeleteScheduleInput.Name, and is useful for accessing the field via an interface.
+func (v *__DeleteScheduleInput) GetName() string { return v.Name }
+
 // __LoginInput is used internally by genqlient
 type __LoginInput struct {
 	User     string `json:"user"`
@@ -801,6 +1394,14 @@ func (v *__LoginInput) GetUser() string { return v.User }
 
 // GetPassword returns __LoginInput.Password, and is useful for accessing the field via an interface.
 func (v *__LoginInput) GetPassword() string { return v.Password }
+
+// __PruneBackupsInput is used internally by genqlient
+type __PruneBackupsInput struct {
+	Input PruneBackupsInput `json:"input"`
+}
+
+// GetInput returns __PruneBackupsInput.Input, and is useful for accessing the field via an interface.
+func (v *__PruneBackupsInput) GetInput() PruneBackupsInput { return v.Input }
 
 // __RefreshInput is used internally by genqlient
 type __RefreshInput struct {
@@ -826,6 +1427,14 @@ type __TaskInput struct {
 // GetId returns __TaskInput.Id, and is useful for accessing the field via an interface.
 func (v *__TaskInput) GetId() string { return v.Id }
 
+// __VerifyBackupInput is used internally by genqlient
+type __VerifyBackupInput struct {
+	Input VerifyBackupInput `json:"input"`
+}
+
+// GetInput returns __VerifyBackupInput.Input, and is useful for accessing the field via an interface.
+func (v *__VerifyBackupInput) GetInput() VerifyBackupInput { return v.Input }
+
 // The mutation executed by Backup.
 const Backup_Operation = `
 mutation Backup ($input: BackupInput!) {
@@ -850,6 +1459,54 @@ func Backup(
 	}
 
 	data_ = &BackupResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by BackupStatus.
+const BackupStatus_Operation = `
+query BackupStatus ($destination: String) {
+	backupStatus(destination: $destination) {
+		destination
+		lastSuccess
+		ageSeconds
+		backupId
+		chainLength
+		chainBytes
+		backups
+		storedBytes
+		schedules
+		nextRun
+		nextIsFull
+		nextFullReason
+		warnings
+	}
+}
+`
+
+// BackupStatus asks how it stands with the backups of the database; of all
+// destinations that are known without one.
+func BackupStatus(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	destination *string,
+) (data_ *BackupStatusResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "BackupStatus",
+		Query:  BackupStatus_Operation,
+		Variables: &__BackupStatusInput{
+			Destination: destination,
+		},
+	}
+
+	data_ = &BackupStatusResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -962,6 +1619,101 @@ func CopyBackups(
 	return data_, err_
 }
 
+// The mutation executed by CreateSchedule.
+const CreateSchedule_Operation = `
+mutation CreateSchedule ($input: CreateScheduleInput!) {
+	createSchedule(input: $input) {
+		schedule {
+			... ScheduleFields
+		}
+	}
+}
+fragment ScheduleFields on Schedule {
+	name
+	cron
+	timezone
+	destination
+	fullEvery
+	retention {
+		keepLast
+		keepDaily
+		keepWeekly
+		keepMonthly
+		olderThanSeconds
+	}
+	jitterSeconds
+	createdAt
+	nextRun
+	lastRun
+	lastTaskId
+	lastStatus
+	lastMessage
+}
+`
+
+// CreateSchedule makes backups at set times from now on.
+func CreateSchedule(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input CreateScheduleInput,
+) (data_ *CreateScheduleResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "CreateSchedule",
+		Query:  CreateSchedule_Operation,
+		Variables: &__CreateScheduleInput{
+			Input: input,
+		},
+	}
+
+	data_ = &CreateScheduleResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by DeleteSchedule.
+const DeleteSchedule_Operation = `
+mutation DeleteSchedule ($name: String!) {
+	deleteSchedule(name: $name) {
+		response {
+			code
+		}
+	}
+}
+`
+
+// DeleteSchedule ends a schedule.
+func DeleteSchedule(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	name string,
+) (data_ *DeleteScheduleResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "DeleteSchedule",
+		Query:  DeleteSchedule_Operation,
+		Variables: &__DeleteScheduleInput{
+			Name: name,
+		},
+	}
+
+	data_ = &DeleteScheduleResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The query executed by Health.
 const Health_Operation = `
 query Health {
@@ -1039,6 +1791,41 @@ func Login(
 	return data_, err_
 }
 
+// The mutation executed by PruneBackups.
+const PruneBackups_Operation = `
+mutation PruneBackups ($input: PruneBackupsInput!) {
+	pruneBackups(input: $input) {
+		taskId
+	}
+}
+`
+
+// PruneBackups queues a prune.
+func PruneBackups(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input PruneBackupsInput,
+) (data_ *PruneBackupsResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "PruneBackups",
+		Query:  PruneBackups_Operation,
+		Variables: &__PruneBackupsInput{
+			Input: input,
+		},
+	}
+
+	data_ = &PruneBackupsResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
 // The mutation executed by Refresh.
 const Refresh_Operation = `
 mutation Refresh ($token: String!) {
@@ -1101,6 +1888,58 @@ func Restore(
 	}
 
 	data_ = &RestoreResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The query executed by Schedules.
+const Schedules_Operation = `
+query Schedules {
+	schedules {
+		... ScheduleFields
+	}
+}
+fragment ScheduleFields on Schedule {
+	name
+	cron
+	timezone
+	destination
+	fullEvery
+	retention {
+		keepLast
+		keepDaily
+		keepWeekly
+		keepMonthly
+		olderThanSeconds
+	}
+	jitterSeconds
+	createdAt
+	nextRun
+	lastRun
+	lastTaskId
+	lastStatus
+	lastMessage
+}
+`
+
+// Schedules asks for all schedules, by name.
+func Schedules(
+	ctx_ context.Context,
+	client_ graphql.Client,
+) (data_ *SchedulesResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "Schedules",
+		Query:  Schedules_Operation,
+	}
+
+	data_ = &SchedulesResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
@@ -1225,6 +2064,41 @@ func Tasks(
 	}
 
 	data_ = &TasksResponse{}
+	resp_ := &graphql.Response{Data: data_}
+
+	err_ = client_.MakeRequest(
+		ctx_,
+		req_,
+		resp_,
+	)
+
+	return data_, err_
+}
+
+// The mutation executed by VerifyBackup.
+const VerifyBackup_Operation = `
+mutation VerifyBackup ($input: VerifyBackupInput!) {
+	verifyBackup(input: $input) {
+		taskId
+	}
+}
+`
+
+// VerifyBackup queues a verification.
+func VerifyBackup(
+	ctx_ context.Context,
+	client_ graphql.Client,
+	input VerifyBackupInput,
+) (data_ *VerifyBackupResponse, err_ error) {
+	req_ := &graphql.Request{
+		OpName: "VerifyBackup",
+		Query:  VerifyBackup_Operation,
+		Variables: &__VerifyBackupInput{
+			Input: input,
+		},
+	}
+
+	data_ = &VerifyBackupResponse{}
 	resp_ := &graphql.Response{Data: data_}
 
 	err_ = client_.MakeRequest(
