@@ -3,12 +3,15 @@ package systest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
@@ -33,26 +36,49 @@ func startMatrix(t *testing.T) *matrix {
 	t.Helper()
 	var m *servers.MinIO
 	var v *servers.Versity
+	var g *servers.GCS
+	var a *servers.Azurite
 	// One after the other they take a while.
 	var all sync.WaitGroup
 	all.Go(func() { m = servers.StartMinIO(t, servers.MinIOOptions{}) })
 	all.Go(func() { v = servers.StartVersity(t) })
+	all.Go(func() { g = servers.StartGCS(t) })
+	all.Go(func() { a = servers.StartAzurite(t) })
 	all.Wait()
-	if m == nil || v == nil {
+	if m == nil || v == nil || g == nil || a == nil {
 		t.Fatal("not all servers have started")
 	}
 	makeS3Bucket(t, m.Address, m.AccessKey, m.SecretKey)
 	makeS3Bucket(t, v.Address, v.AccessKey, v.SecretKey)
+	made, err := http.Post("http://"+g.Address+"/storage/v1/b?project=brock", "application/json", strings.NewReader(`{"name":"`+matrixBucket+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, made.Body) // the status says it
+	_ = made.Body.Close()                 // only read
+	if made.StatusCode != http.StatusOK {
+		t.Fatalf("fake-gcs-server makes no bucket: %s", made.Status)
+	}
+	blobs, err := container.NewClientFromConnectionString(a.ConnectionString(), matrixBucket, nil)
+	if err == nil {
+		_, err = blobs.Create(t.Context(), nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &matrix{
 		env: []string{
 			"MINIO_ACCESS_KEY=" + m.AccessKey, "MINIO_SECRET_KEY=" + m.SecretKey,
 			"AWS_ACCESS_KEY_ID=" + v.AccessKey, "AWS_SECRET_ACCESS_KEY=" + v.SecretKey, "AWS_EC2_METADATA_DISABLED=true",
+			"STORAGE_EMULATOR_HOST=" + g.Address, "AZURE_STORAGE_CONNECTION_STRING=" + a.ConnectionString(),
 		},
-		names: []string{"directory", "MinIO", "versitygw"},
+		names: []string{"directory", "MinIO", "versitygw", "fake-gcs-server", "Azurite"},
 		uris: []string{
 			filepath.Join(t.TempDir(), "%s"),
 			"minio://" + m.Address + "/" + matrixBucket + "/%s?secure=false",
 			"s3://" + v.Address + "/" + matrixBucket + "/%s?secure=false",
+			"gs://" + matrixBucket + "/%s",
+			"azblob://" + matrixBucket + "/%s",
 		},
 	}
 }
