@@ -13,6 +13,15 @@ type Progress struct {
 	resumed atomic.Pointer[Resumed]
 	notice  atomic.Pointer[string]
 	notices atomic.Int64
+	entered atomic.Pointer[func(string)]
+}
+
+// OnEnter has f called with every phase that is entered from now on, by the
+// goroutine that runs the operation.
+func (p *Progress) OnEnter(f func(phase string)) {
+	if p != nil {
+		p.entered.Store(&f)
+	}
 }
 
 // Resumed says what became of a backup that was cut off before.
@@ -54,8 +63,12 @@ type ProgressView struct {
 // Enter starts a phase, such as "scan" or "commit". A nil Progress ignores
 // every call.
 func (p *Progress) Enter(phase string) {
-	if p != nil {
-		p.phase.Store(&phase)
+	if p == nil {
+		return
+	}
+	p.phase.Store(&phase)
+	if f := p.entered.Load(); f != nil {
+		(*f)(phase)
 	}
 }
 

@@ -20,6 +20,7 @@ var endpoints = []endpoint{
 	{"GET", "/dump?namespace=&collection=", "a collection as lines, at one snapshot"},
 	{"GET", "/health", "whether this server is ready, and what is under way"},
 	{"GET", "/state", "groups and members"},
+	{"GET", "/metrics", "what Prometheus collects"},
 	{"GET", "/probe/graphql", "whether GraphQL is served"},
 }
 

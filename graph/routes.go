@@ -72,10 +72,13 @@ func (s *Server) newRoutes() http.Handler {
 	mux.Handle("/health", only(http.MethodGet, http.HandlerFunc(s.health)))
 	mux.Handle("/state", only(http.MethodGet, s.identified(false,
 		s.whenReady(func(v *service) http.Handler { return s.state(v.node) }))))
+	if s.options.Metrics != nil {
+		mux.Handle("/metrics", only(http.MethodGet, s.guarded(s.scraped(s.options.Metrics.Handler()))))
+	}
 	mux.Handle("/probe/graphql", only(http.MethodGet, http.HandlerFunc(s.probe)))
 	mux.Handle(graphiql.AssetsPath, graphiql.Assets())
 	mux.HandleFunc("/", s.root)
-	return slowClients(s.perimeter(mux), s.options.Limits.ClientTimeout, s.options.Limits.BodyGrace)
+	return slowClients(s.measured(s.perimeter(mux)), s.options.Limits.ClientTimeout, s.options.Limits.BodyGrace)
 }
 
 // guarded lets only those through that may use /admin.

@@ -17,6 +17,7 @@ import (
 	"github.com/brockdb/brock/graph/budget"
 	"github.com/brockdb/brock/graph/login"
 	"github.com/brockdb/brock/worker"
+	"github.com/brockdb/brock/worker/metrics"
 )
 
 // Options of a Server. The zero value is good for a server on the loopback
@@ -39,6 +40,8 @@ type Options struct {
 	Users *login.Users
 	// Audit is told what was done and what was refused; nil for none.
 	Audit *audit.Log
+	// Metrics, where set, are shown at /metrics, and counted into.
+	Metrics *metrics.Metrics
 
 	AdminBodyBytes int64 // of a request to /admin; 0 means 1 MiB
 	DataBodyBytes  int64 // of a request to /graphql; 0 means 64 MiB
@@ -86,6 +89,7 @@ func New(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
+	s.registerMetrics()
 	s.routes = s.newRoutes()
 	s.http = &http.Server{
 		Handler:           s.routes,

@@ -54,6 +54,7 @@ const checkTimeout = time.Minute
 // before it runs is an error now: a destination that brock cannot reach or
 // write, a series that the backup does not fit.
 func (n *Node) SubmitBackup(ctx context.Context, q BackupRequest) (taskID string, err error) {
+	defer n.refused(&err)
 	b, err := n.newBackup(ctx, q, nil)
 	if err != nil {
 		return "", err

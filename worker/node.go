@@ -13,9 +13,11 @@ import (
 	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/ee"
+	"github.com/brockdb/brock/worker/metrics"
 	"github.com/brockdb/brock/worker/schedule"
 	"github.com/brockdb/brock/worker/store"
 	"github.com/brockdb/brock/worker/task"
+	"github.com/brockdb/brock/worker/trace"
 )
 
 // Options of a Node. Only Dir must be set.
@@ -50,6 +52,10 @@ type Options struct {
 	QueuedTasks     int           // that may wait; 0 means 100
 	KeptTasks       int           // finished ones that are remembered; 0 means 1,000
 
+	Metrics   *metrics.Metrics // counts what is done; nil for none
+	Tracer    *trace.Tracer    // makes spans of tasks; nil for none
+	Heartbeat string           // URL that is asked for after each backup that succeeded; "" for none
+
 	Now func() time.Time // nil means time.Now
 }
 
@@ -60,6 +66,10 @@ type Node struct {
 	tasks   *task.Queue
 	planned *schedule.Scheduler
 	started time.Time
+
+	heartbeat *heartbeat // nil for none
+	beats     sync.WaitGroup
+	beating   context.Context // of beats
 
 	stop      context.CancelFunc // of the housekeeping
 	stopped   chan struct{}      // closed when it has ended
@@ -82,6 +92,17 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	if o.Owner == "" {
 		o.Owner = defaultOwner(o.Dir)
 	}
+	beat, err := newHeartbeat(o.Heartbeat)
+	if err != nil {
+		return nil, err
+	}
+	if o.Metrics != nil {
+		if o.Storage.Observer == nil {
+			o.Storage.Observer = o.Metrics
+		} else {
+			o.Storage.Observer = observers{o.Storage.Observer, o.Metrics}
+		}
+	}
 	db, err := store.Open(store.Options{
 		Dir: o.Dir, Group: o.Group, AtRest: o.AtRest, BlockCacheBytes: o.BlockCacheBytes, PinMaxAge: o.PinMaxAge, PinMaxGrowth: o.PinMaxGrowth, Now: o.Now,
 	})
@@ -94,12 +115,14 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 			return nil, errors.Join(err, db.Close())
 		}
 	}
-	tasks, err := task.Open(ctx, task.Options{Records: db, Capacity: o.QueuedTasks, Keep: o.KeptTasks, Now: o.Now})
+	keeping, stop := context.WithCancel(context.Background())
+	n := &Node{options: o, store: db, started: o.Now(), heartbeat: beat, beating: keeping, stop: stop, stopped: make(chan struct{})}
+	n.tasks, err = task.Open(ctx, task.Options{Records: db, Capacity: o.QueuedTasks, Keep: o.KeptTasks, Now: o.Now, Around: n.around})
 	if err != nil {
+		stop()
 		return nil, errors.Join(err, db.Close())
 	}
-	keeping, stop := context.WithCancel(context.Background())
-	n := &Node{options: o, store: db, tasks: tasks, started: o.Now(), stop: stop, stopped: make(chan struct{})}
+	n.measure()
 	n.planned, err = schedule.Open(ctx, schedule.Options{Records: db, Runner: scheduled{n}, Now: o.Now})
 	if err != nil {
 		stop()
@@ -130,6 +153,7 @@ func (n *Node) Close() error {
 		n.planned.Close()
 		n.tasks.Close()
 		<-n.stopped
+		n.beats.Wait()
 		n.closeErr = n.store.Close()
 	})
 	return n.closeErr

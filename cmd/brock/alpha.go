@@ -27,6 +27,7 @@ type alphaOptions struct {
 	group          uint32
 	keys           alphaKeys
 	access         accessFlags
+	heartbeatURL   string
 	pinMaxAge      time.Duration
 	pinMaxGrowthMB uint32
 	blockCacheMB   uint32
@@ -68,6 +69,8 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	flags.Uint32Var(&o.group, "group", 1, "`NUMBER` of the group that the database is of")
 	o.keys.add(cmd)
 	o.access.add(cmd)
+	flags.StringVar(&o.heartbeatURL, "heartbeat_url", "",
+		"`URL` to ask for after each backup that succeeded, of a monitor that misses it; only its host is logged")
 	flags.DurationVar(&o.pinMaxAge, "pin_max_age", store.DefaultPinMaxAge,
 		"`AGE` of a series' newest backup at which its deletes are let go and the next one is full; negative: never")
 	flags.Uint32Var(&o.pinMaxGrowthMB, "pin_max_growth_mb", 0,
@@ -80,7 +83,7 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	o.storage.add(cmd)
 	require(cmd, "postings")
 	completeDirs(cmd, "postings")
-	completeNothing(cmd, "http", "group", "pin_max_age", "pin_max_growth_mb", "block_cache_mb",
+	completeNothing(cmd, "http", "heartbeat_url", "group", "pin_max_age", "pin_max_growth_mb", "block_cache_mb",
 		"backup_workers", "queued_tasks", "kept_tasks", "drain")
 }
 
@@ -128,6 +131,12 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 		defer func() { err = errors.Join(err, options.Audit.Close()) }()
 		defer reopenOnHangup(options.Audit)()
 	}
+	observed, stop, err := observe(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	options.Metrics = observed.metrics
 	server, err := graph.New(options)
 	if err != nil {
 		return err
@@ -140,7 +149,7 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	if err != nil {
 		return fault.Wrap(err, "serve HTTP at %s", o.http)
 	}
-	return o.serve(ctx, cmd.OutOrStdout(), server, listener, manager, o.node(keys, storage))
+	return o.serve(ctx, cmd.OutOrStdout(), server, listener, manager, observed.of(o.node(keys, storage)))
 }
 
 // node returns the options of the node that is served.
@@ -148,7 +157,7 @@ func (o *alphaOptions) node(keys *heldKeys, storage destination.Options) worker.
 	return worker.Options{
 		Dir: o.dir, Group: o.group, Keys: keys.ring, AtRest: keys.atRest, Vault: keys.vault, BackupWorkers: int(o.backupWorkers), PinMaxAge: o.pinMaxAge, PinMaxGrowth: int64(o.pinMaxGrowthMB) * mebibyte,
 		BlockCacheBytes: int64(o.blockCacheMB) * mebibyte, QueuedTasks: int(o.queuedTasks), KeptTasks: int(o.keptTasks),
-		Storage: storage,
+		Storage: storage, Heartbeat: o.heartbeatURL,
 	}
 }
 

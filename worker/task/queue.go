@@ -23,7 +23,12 @@ type Options struct {
 	Capacity int              // tasks that may wait; 0 means 100
 	Keep     int              // finished tasks that are remembered; 0 means 1,000
 	Now      func() time.Time // nil means time.Now
+	Around   Around           // nil means that tasks run by themselves
 }
+
+// Around runs the work of a task, by calling run, and sees what comes of it. It
+// returns what run does.
+type Around func(ctx context.Context, t Task, progress *backup.Progress, run Func) (result any, err error)
 
 // Queue runs tasks in the order they were submitted; those that exclude each
 // other, which all of one kind do, one at a time.
@@ -35,6 +40,7 @@ type Queue struct {
 	capacity int
 	keep     int
 	now      func() time.Time
+	around   Around
 
 	stop    context.Context // done when the queue is closing
 	stopNow context.CancelFunc
@@ -66,7 +72,7 @@ type entry struct {
 // as failed, and starts the runner.
 func Open(ctx context.Context, o Options) (*Queue, error) {
 	q := &Queue{
-		records: o.Records, capacity: o.Capacity, keep: o.Keep, now: o.Now,
+		records: o.Records, capacity: o.Capacity, keep: o.Keep, now: o.Now, around: o.Around,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 		nextSeq: 1, byID: make(map[string]*entry),
 	}

@@ -88,7 +88,7 @@ func (q *Queue) runOne(ctx context.Context, e *entry) {
 		e.progress.Note(text)
 		glog.Warningf("task %s: %s", r.ID, text)
 	})
-	result, err := protect(noted, r.ID, e.run, e.progress)
+	result, err := q.runAround(noted, r.view(), e)
 	stopPulse()
 	q.end(e, &r, result, err)
 	if err := put(store, q.records, r); err != nil {
@@ -99,6 +99,14 @@ func (q *Queue) runOne(ctx context.Context, e *entry) {
 	}
 	q.publish(e, r)
 	q.logForget(store)
+}
+
+func (q *Queue) runAround(ctx context.Context, t Task, e *entry) (any, error) {
+	run := func(ctx context.Context, p *backup.Progress) (any, error) { return protect(ctx, t.ID, e.run, p) }
+	if q.around == nil {
+		return run(ctx, e.progress)
+	}
+	return q.around(ctx, t, e.progress, run)
 }
 
 func messageOr(message, other string) string {

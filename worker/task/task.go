@@ -24,6 +24,9 @@ const (
 	Copy    Kind = "Copy" // from one destination to another
 )
 
+// Kinds returns all kinds of tasks.
+func Kinds() []Kind { return []Kind{Backup, Restore, Verify, Prune, Copy} }
+
 // Status is where a task stands. The names are Dgraph's, where it has one.
 type Status string
 
