@@ -24,8 +24,8 @@ import (
 	"github.com/brockdb/brock/worker/trace"
 )
 
-// await waits for the end of a task.
-func await(t *testing.T, n *Node, id string) {
+// awaitTask waits for the end of a task.
+func awaitTask(t *testing.T, n *Node, id string) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if found, err := n.Task(id); err != nil {
@@ -98,12 +98,12 @@ func TestTraces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, n, id)
+	awaitTask(t, n, id)
 	bad, err := n.tasks.Submit(t.Context(), task.Verify, nil, failing)
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, n, bad)
+	awaitTask(t, n, bad)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestHeartbeat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, n, id)
+	awaitTask(t, n, id)
 	for deadline := time.Now().Add(20 * time.Second); asked.Load() < 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the monitor was asked %d times", asked.Load())
@@ -182,7 +182,7 @@ func TestHeartbeat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, n, bad)
+	awaitTask(t, n, bad)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
