@@ -22,7 +22,7 @@ func TestTwoAlphas(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range loops {
 		l := &backupLoop{
-			alpha: startAlpha(t, t.TempDir()), model: model{}, points: map[string]model{},
+			alpha: startAlpha(t, t.TempDir()), model: model{}, points: map[string]model{}, enough: 5,
 			random: rand.New(rand.NewPCG(random.Uint64(), 3)), destination: destination, name: fmt.Sprint("alpha ", i),
 		}
 		loops[i] = l
@@ -68,13 +68,13 @@ type backupLoop struct {
 	destination string
 	name        string
 	refused     map[string]int // by reason
+	enough      int            // backups
 }
 
 // run goes on until enough backups have succeeded.
 func (l *backupLoop) run(t *testing.T) {
-	const enough = 5
 	l.refused = map[string]int{}
-	for turn := 0; len(l.points) < enough && !t.Failed(); turn++ {
+	for turn := 0; len(l.points) < l.enough && !t.Failed(); turn++ {
 		into := ref{"default", fmt.Sprint("collection ", l.random.IntN(3))}
 		value := json.RawMessage(fmt.Sprintf(`"%s, turn %d"`, l.name, turn))
 		_, keys, err := l.alpha.put(t, into, putRecord{Value: value}, putRecord{"same", value})
