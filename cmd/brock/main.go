@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"syscall"
 	_ "time/tzdata" // schedules know time zones where the system has none
+
+	"github.com/brockdb/brock/backup/destination"
 )
 
 // version is set when linking, by make build.
@@ -26,7 +28,8 @@ func run(args []string) int {
 
 	root := newRoot()
 	root.SetArgs(args)
-	err := execute(ctx, root)
+	noted := destination.WithNotice(ctx, func(text string) { say(os.Stderr, "waiting: %s\n", text) })
+	err := execute(noted, root)
 	if err != nil {
 		printError(os.Stderr, err)
 	}

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,4 +48,37 @@ func TestStorageCheckFails(t *testing.T) {
 	} {
 		brock(t, test.args...).expect(t, test.code, test.want)
 	}
+}
+
+// TestCommandsTellWhatTheyWaitFor points a command at a port where nobody
+// listens: what is tried again is told on stderr, and not on stdout.
+func TestCommandsTellWhatTheyWaitFor(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	env := call{env: []string{"MINIO_ACCESS_KEY=access", "MINIO_SECRET_KEY=hunter2hunter2"}}
+	cmd := env.command(t, "lsbackup", "-l", "minio://"+address+"/bucket?secure=false")
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	told := lines.Scan() && strings.HasPrefix(lines.Text(), "waiting: attempt 1 of 10 to list minio://"+address+"/bucket failed, the next is in ")
+	if !told || strings.Contains(lines.Text(), "hunter2") || stdout.Len() > 0 {
+		t.Errorf("stderr %q, stdout %q", lines.Text(), stdout.String())
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait() // killed
 }
