@@ -90,6 +90,14 @@ func (w *world) up() {
 	w.Scheduler = s
 }
 
+// set changes the world while the scheduler, which runs with its lock, does not
+// look.
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
 func (w *world) create(name, cron, zone string, jitter time.Duration) {
 	w.Helper()
 	if _, err := w.Create(w.Context(), Schedule{Name: name, Cron: cron, Timezone: zone, Jitter: jitter}); err != nil {
@@ -224,14 +232,14 @@ func TestNeverOverlapping(t *testing.T) {
 		w := newWorld(t)
 		defer w.Close()
 		w.create("hourly", "0 * * * *", "", 0)
-		w.runner.busy["task1"] = true
+		w.set(func() { w.runner.busy["task1"] = true })
 		time.Sleep(200 * time.Minute)
 		synctest.Wait()
 		state := w.List()[0]
 		if len(w.runner.starts) != 1 || state.Skipped.IsZero() || state.Last.Status != "Running" {
 			t.Fatalf("%d runs beside one that goes on: %+v", len(w.runner.starts), state)
 		}
-		w.runner.busy["task1"] = false
+		w.set(func() { w.runner.busy["task1"] = false })
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if len(w.runner.starts) != 2 || w.List()[0].Last.Status != "Success" {
@@ -270,19 +278,19 @@ func TestFailures(t *testing.T) {
 		w := newWorld(t)
 		defer w.Close()
 		w.create("hourly", "0 * * * *", "", 0)
-		w.runner.refuse = errors.New("the queue is full")
+		w.set(func() { w.runner.refuse = errors.New("the queue is full") })
 		time.Sleep(61 * time.Minute)
 		synctest.Wait()
 		if last := w.List()[0].Last; last == nil || last.Status != "Failed" || last.Message != "the queue is full" {
 			t.Errorf("a start that failed is told as %+v", last)
 		}
-		w.runner.refuse, w.disk.broken = nil, true
+		w.set(func() { w.runner.refuse, w.disk.broken = nil, true })
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if len(w.runner.starts) != 0 {
 			t.Error("a run was started that a restart would start again")
 		}
-		w.disk.broken = false
+		w.set(func() { w.disk.broken = false })
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if len(w.runner.starts) != 1 {
