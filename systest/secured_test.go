@@ -139,7 +139,11 @@ func TestSecuredCronJob(t *testing.T) {
 			t.Errorf("a job that must fail says %q, %v", out, err)
 		}
 	}
-	a.stop(t)
+	a.Close()
+	a.signal(t, syscall.SIGTERM) // stop would look at it with a client that does not know the certificate
+	if code := a.exit(); code != exitGood {
+		t.Fatalf("the alpha ended with exit code %d", code)
+	}
 	first, second := readFile(t, log+".1"), readFile(t, log)
 	for _, text := range []string{`"action":"login"`, `"user":"groot"`, `"action":"backup"`, `"outcome":"done"`} {
 		if !bytes.Contains(first, []byte(text)) {
