@@ -152,9 +152,11 @@ func (w *s3Writer) sendPart() error {
 	number := len(w.parts)
 	w.mu.Unlock()
 	w.sends.Go(func() {
-		done, err := w.putPart(number, part)
+		done, attempts, err := w.putPart(number, part)
 		<-s.sending
-		s.giveBuffer(part)
+		if attempts == 1 && err == nil {
+			s.giveBuffer(part) // net/http may still read the body of a request that failed
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.parts[number-1] = done
@@ -181,17 +183,18 @@ func (w *s3Writer) begin() error {
 }
 
 // putPart sends one part, with a checksum that the server compares.
-func (w *s3Writer) putPart(number int, data []byte) (done minio.CompletePart, err error) {
+func (w *s3Writer) putPart(number int, data []byte) (done minio.CompletePart, attempts int, err error) {
 	s := w.store
 	sum := checksum(data)
 	o := minio.PutObjectPartOptions{DisableContentSha256: true, Sha256Hex: s.payloadHash(data)}
 	err = s.options.Retry.do(w.sendCtx, s.op("write", w.name), func(ctx context.Context) error {
+		attempts++
 		o.CustomHeader = http.Header{"X-Amz-Checksum-Crc32c": {sum}} // a map that minio-go may change
 		part, err := s.core.PutObjectPart(ctx, s.location.Bucket, w.key, w.upload, number, bytes.NewReader(data), int64(len(data)), o)
 		done = minio.CompletePart{PartNumber: number, ETag: part.ETag, ChecksumCRC32C: part.ChecksumCRC32C}
 		return s.fail(ctx, "write", w.name, "s3:PutObject", err)
 	})
-	return done, err
+	return done, attempts, err
 }
 
 // Commit implements Writer.
@@ -220,7 +223,6 @@ func (w *s3Writer) Commit(ctx context.Context) error {
 	}
 	w.ended = true
 	w.stop(nil)
-	s.giveBuffer(w.buf)
 	w.buf = nil
 	return nil
 }
@@ -333,7 +335,6 @@ func (w *s3Writer) Abort() error {
 	w.ended = true
 	w.stop(errEnded)
 	w.sends.Wait()
-	w.store.giveBuffer(w.buf)
 	w.buf = nil
 	if w.upload == "" {
 		return nil
