@@ -132,6 +132,15 @@ func (c *Copy) Run(ctx context.Context) (*Copied, error) {
 	if err != nil {
 		return nil, err
 	}
+	newest := make([]*manifest.Manifest, 0, len(series))
+	for _, one := range series {
+		newest = append(newest, one.members[len(one.members)-1].Manifest)
+	}
+	mark, err := Reading(ctx, d.From, "copy", newest...)
+	if err != nil {
+		return nil, fault.Wrap(err, "copy from %s", d.From)
+	}
+	defer func() { _ = mark.Release(context.WithoutCancel(ctx)) }() // it expires
 	lease, err := destination.AcquireLease(ctx, d.To, destination.LeaseOptions{Owner: d.Owner, Purpose: "copy"})
 	if err != nil {
 		return nil, fault.Wrap(err, "copy to %s", d.To)

@@ -97,7 +97,7 @@ func (r *Restore) Run(ctx context.Context) (*Result, error) {
 func (r *Restore) Execute(ctx context.Context, p *Plan) (*Result, error) {
 	newest := p.Newest()
 	res := &Result{BackupID: p.BackupID, BackupNum: newest.BackupNum, Version: newest.ReadTs, MaxUID: newest.MaxUID, Partial: newest.Partial}
-	mark, err := Reading(ctx, r.Source, "restore", newest)
+	mark, err := backup.Reading(ctx, r.Source, "restore", newest)
 	if err != nil {
 		return nil, err
 	}

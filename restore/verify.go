@@ -153,7 +153,7 @@ func (v *Verify) series(ctx context.Context, s *manifest.Series, found *SeriesRe
 	if err != nil {
 		return err
 	}
-	mark, err := Reading(ctx, v.Source, "verify", chain[len(chain)-1].Manifest)
+	mark, err := backup.Reading(ctx, v.Source, "verify", chain[len(chain)-1].Manifest)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func (e *Export) Run(ctx context.Context, w io.Writer) (*Exported, error) {
 	if err != nil {
 		return nil, err
 	}
-	mark, err := restore.Reading(ctx, e.Source, "export", plan.Newest())
+	mark, err := backup.Reading(ctx, e.Source, "export", plan.Newest())
 	if err != nil {
 		return nil, err
 	}

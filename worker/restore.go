@@ -201,7 +201,7 @@ func (o *onlineRestore) run(ctx context.Context, progress *backup.Progress) (any
 	}
 	o.reader.Progress = progress
 	newest := o.planned.Newest()
-	mark, err := restore.Reading(ctx, o.reader.Source, "restore", newest)
+	mark, err := backup.Reading(ctx, o.reader.Source, "restore", newest)
 	if err != nil {
 		return nil, err
 	}
