@@ -164,7 +164,8 @@ func (c refusal) run(t *testing.T) {
 	}
 }
 
-// tree lists all below dir.
+// tree lists all below dir. A reader stores a mark there and removes it, which
+// changes the times of folders, and may leave the marks' own.
 func tree(t *testing.T, dir string) (all []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
@@ -172,7 +173,11 @@ func tree(t *testing.T, dir string) (all []string) {
 			return err
 		}
 		info, err := entry.Info()
-		if err == nil {
+		switch {
+		case err != nil || entry.IsDir() && entry.Name() == "brock.marks":
+		case entry.IsDir():
+			all = append(all, fmt.Sprint(path, " ", info.Mode()))
+		default:
 			all = append(all, fmt.Sprint(path, " ", info.Mode(), " ", info.ModTime()))
 		}
 		return err
