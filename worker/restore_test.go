@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"sync"
 	"testing"
 	"time"
@@ -338,13 +339,15 @@ func TestConflictThatComesLater(t *testing.T) {
 }
 
 func TestRestoreUntil(t *testing.T) {
-	clock := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
-	n := openNode(t, Options{Dir: t.TempDir(), Now: func() time.Time { return clock }})
+	nine := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+	var hours atomic.Int64 // since nine
+	clock := func() time.Time { return nine.Add(time.Duration(hours.Load()) * time.Hour) }
+	n := openNode(t, Options{Dir: t.TempDir(), Now: clock})
 	location := t.TempDir()
 	for i := range 6 { // at 9, 10, … 14 o'clock; from 12 on in a second series
-		put(t, n, "hour", fmt.Sprint(clock.Hour()))
+		put(t, n, "hour", fmt.Sprint(clock().Hour()))
 		run(t, n, BackupRequest{Destination: location, ForceFull: i == 3})
-		clock = clock.Add(time.Hour)
+		hours.Add(1)
 	}
 	for until, want := range map[string]string{
 		"2026-11-20T09:00:00Z": "9", "2026-11-20T10:59:59Z": "10", "2026-11-20T12:00:00+01:00": "11",
