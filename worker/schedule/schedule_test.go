@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,13 +49,30 @@ func (d *disk) ScanLocal(_ context.Context, space string, visit func(string, []b
 
 // runner remembers when it was asked to run what.
 type runner struct {
+	mu     sync.Mutex
 	starts []time.Time
 	names  []string
 	busy   map[string]bool
 	refuse error
 }
 
+// started returns when it was asked so far.
+func (r *runner) started() []time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.starts)
+}
+
+// startedNames returns what it was asked to run so far.
+func (r *runner) startedNames() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.names)
+}
+
 func (r *runner) Start(_ context.Context, s Schedule) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.refuse != nil {
 		return "", r.refuse
 	}
@@ -127,7 +146,7 @@ func TestAYearOfDays(t *testing.T) {
 			time.Sleep(time.Until(time.Date(2001, 1, 1, 0, 0, 0, 0, newYork)))
 			synctest.Wait()
 			day := time.Date(1999, 12, 31, 0, 0, 0, 0, newYork) // 2000 begins at 19:00 there
-			for _, start := range w.runner.starts {
+			for _, start := range w.runner.started() {
 				day = day.AddDate(0, 0, 1)
 				local := start.In(newYork)
 				want := at
@@ -138,8 +157,8 @@ func TestAYearOfDays(t *testing.T) {
 					t.Fatalf("a run at %v, want one at %s of %v", local, want, day)
 				}
 			}
-			if len(w.runner.starts) != 366 {
-				t.Errorf("%d runs in a year of 366 days", len(w.runner.starts))
+			if len(w.runner.started()) != 366 {
+				t.Errorf("%d runs in a year of 366 days", len(w.runner.started()))
 			}
 		})
 	}
@@ -200,28 +219,28 @@ func TestDowntime(t *testing.T) {
 		w.create("hourly", "0 * * * *", "", 0)
 		time.Sleep(150 * time.Minute)
 		synctest.Wait()
-		if len(w.runner.starts) != 2 {
-			t.Fatalf("%d runs in 150 minutes", len(w.runner.starts))
+		if len(w.runner.started()) != 2 {
+			t.Fatalf("%d runs in 150 minutes", len(w.runner.started()))
 		}
 		w.Close()
 		time.Sleep(5*24*time.Hour + 20*time.Minute)
 		w.up()
 		synctest.Wait()
 		state := w.List()[0]
-		if len(w.runner.starts) != 3 || !state.Last.Missed || !state.Last.At.Equal(time.Now()) {
-			t.Errorf("%d runs after downtime, the last %+v", len(w.runner.starts), state.Last)
+		if len(w.runner.started()) != 3 || !state.Last.Missed || !state.Last.At.Equal(time.Now()) {
+			t.Errorf("%d runs after downtime, the last %+v", len(w.runner.started()), state.Last)
 		}
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
-		if len(w.runner.starts) != 6 || w.runner.starts[3].Minute() != 0 || w.List()[0].Last.Missed {
-			t.Errorf("runs at %v", w.runner.starts)
+		if len(w.runner.started()) != 6 || w.runner.started()[3].Minute() != 0 || w.List()[0].Last.Missed {
+			t.Errorf("runs at %v", w.runner.started())
 		}
 		w.Close()
 		time.Sleep(time.Minute)
 		w.up() // nothing was missed
 		synctest.Wait()
-		if len(w.runner.starts) != 6 {
-			t.Errorf("a run though none was missed: %v", w.runner.starts)
+		if len(w.runner.started()) != 6 {
+			t.Errorf("a run though none was missed: %v", w.runner.started())
 		}
 		w.Close()
 	})
@@ -236,14 +255,14 @@ func TestNeverOverlapping(t *testing.T) {
 		time.Sleep(200 * time.Minute)
 		synctest.Wait()
 		state := w.List()[0]
-		if len(w.runner.starts) != 1 || state.Skipped.IsZero() || state.Last.Status != "Running" {
-			t.Fatalf("%d runs beside one that goes on: %+v", len(w.runner.starts), state)
+		if len(w.runner.started()) != 1 || state.Skipped.IsZero() || state.Last.Status != "Running" {
+			t.Fatalf("%d runs beside one that goes on: %+v", len(w.runner.started()), state)
 		}
 		w.set(func() { w.runner.busy["task1"] = false })
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if len(w.runner.starts) != 2 || w.List()[0].Last.Status != "Success" {
-			t.Errorf("%d runs after it has ended", len(w.runner.starts))
+		if len(w.runner.started()) != 2 || w.List()[0].Last.Status != "Success" {
+			t.Errorf("%d runs after it has ended", len(w.runner.started()))
 		}
 	})
 }
@@ -255,12 +274,12 @@ func TestJitter(t *testing.T) {
 		w.create("hourly", "0 * * * *", "", 10*time.Minute)
 		time.Sleep(201 * time.Hour)
 		synctest.Wait()
-		if len(w.runner.starts) < 200 {
-			t.Fatalf("%d runs in 201 hours", len(w.runner.starts))
+		if len(w.runner.started()) < 200 {
+			t.Fatalf("%d runs in 201 hours", len(w.runner.started()))
 		}
 		minutes := make(map[int]bool)
-		for i, start := range w.runner.starts {
-			if start.Minute() >= 10 || i > 0 && start.Truncate(time.Hour).Sub(w.runner.starts[i-1].Truncate(time.Hour)) != time.Hour {
+		for i, start := range w.runner.started() {
+			if start.Minute() >= 10 || i > 0 && start.Truncate(time.Hour).Sub(w.runner.started()[i-1].Truncate(time.Hour)) != time.Hour {
 				t.Errorf("a run at %v", start)
 			}
 			minutes[start.Minute()] = true
@@ -287,14 +306,14 @@ func TestFailures(t *testing.T) {
 		w.set(func() { w.runner.refuse, w.disk.broken = nil, true })
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if len(w.runner.starts) != 0 {
+		if len(w.runner.started()) != 0 {
 			t.Error("a run was started that a restart would start again")
 		}
 		w.set(func() { w.disk.broken = false })
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if len(w.runner.starts) != 1 {
-			t.Errorf("%d runs with a disk that works again", len(w.runner.starts))
+		if len(w.runner.started()) != 1 {
+			t.Errorf("%d runs with a disk that works again", len(w.runner.started()))
 		}
 	})
 }
@@ -340,8 +359,8 @@ func TestCreateAndDelete(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
-		if len(w.runner.starts) != 0 {
-			t.Errorf("what was deleted runs: %v", w.runner.names)
+		if len(w.runner.started()) != 0 {
+			t.Errorf("what was deleted runs: %v", w.runner.startedNames())
 		}
 	})
 }
