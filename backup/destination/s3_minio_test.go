@@ -66,7 +66,16 @@ func TestS3LeavesNoUpload(t *testing.T) {
 					t.Errorf("%s: abort: %v", way, err)
 				}
 				stop()
-				if left := server.uploads(t, bucket); len(left) > 0 {
+				left := server.uploads(t, bucket)
+				if len(left) > 0 && name == "versity" {
+					// A part whose request was cut off may come in after the upload is gone, and
+					// versitygw then makes its folder anew: the next backup removes that.
+					if err := destination.RemoveDebris(t.Context(), d, ""); err != nil {
+						t.Error(err)
+					}
+					left = server.uploads(t, bucket)
+				}
+				if len(left) > 0 {
 					t.Errorf("%s: uploads are left: %q", way, left)
 				}
 			}
