@@ -2,12 +2,15 @@ package graph
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/brockdb/brock/backup/fault"
 	"github.com/brockdb/brock/graph/admin"
 	"github.com/brockdb/brock/worker"
+	"github.com/brockdb/brock/worker/store"
 )
 
 // nodeHealth is one element of /health, in Dgraph's shape.
@@ -15,6 +18,7 @@ type nodeHealth struct {
 	Instance string   `json:"instance"`
 	Address  string   `json:"address"`
 	Status   string   `json:"status"`
+	Reason   string   `json:"reason,omitempty"` // of another status than healthy
 	Group    string   `json:"group"`
 	Version  string   `json:"version"`
 	Uptime   int64    `json:"uptime"`   // seconds
@@ -22,13 +26,21 @@ type nodeHealth struct {
 	Ongoing  []string `json:"ongoing,omitempty"`
 }
 
-const healthy = "healthy"
+// What a status is, beside "starting" and "shutting down".
+const (
+	healthy     = "healthy"
+	diskTrouble = "disk trouble" // it goes on
+	diskFailed  = "disk failed"  // until it is started again
+)
 
 func (s *Server) healthOf(node *worker.Node) nodeHealth {
 	now := time.Now()
 	h := nodeHealth{Instance: "alpha", Status: healthy, Version: s.options.Version, LastEcho: now.Unix()}
 	if address := s.address.Load(); address != nil {
 		h.Address = *address
+	}
+	if node != nil {
+		h.Status, h.Reason = diskStatus(node.Disk(), now)
 	}
 	switch {
 	case s.ending.Load():
@@ -43,6 +55,27 @@ func (s *Server) healthOf(node *worker.Node) nodeHealth {
 		h.Ongoing = status.Ongoing
 	}
 	return h
+}
+
+// diskStatus tells what the disk of the store makes of the status. Whoever may
+// ask for /health need not know paths.
+func diskStatus(d store.DiskHealth, now time.Time) (status, reason string) {
+	err := d.Failed
+	switch {
+	case err != nil:
+		status, reason = diskFailed, "the database takes no more writes"
+	case d.Trouble != nil:
+		err, status, reason = d.Trouble, diskTrouble, "the disk of the database makes trouble"
+	default:
+		return healthy, ""
+	}
+	if fault.Is(err, fault.NoSpace) {
+		return status, "the disk of the database is full"
+	}
+	if cause := worker.DiskCause(err); cause != "" {
+		reason += ": " + cause
+	}
+	return status, fmt.Sprintf("%s, since %s", reason, d.Since.UTC().Format(time.RFC3339))
 }
 
 // node returns nil while there is none.
@@ -76,12 +109,21 @@ func (s *Server) probe(w http.ResponseWriter, _ *http.Request) {
 // states is /health for the GraphQL query of that name.
 func (s *Server) states(node *worker.Node) []*admin.NodeState {
 	h := s.healthOf(node)
+	var reason *string
+	if disk := node.Disk(); h.Status != healthy { // who asks here may know all of it
+		for _, err := range []error{disk.Trouble, disk.Failed} {
+			if err != nil {
+				text := err.Error()
+				reason = &text
+			}
+		}
+	}
 	ongoing := h.Ongoing
 	if ongoing == nil {
 		ongoing = []string{}
 	}
 	return []*admin.NodeState{{
-		Instance: h.Instance, Address: h.Address, Status: h.Status, Group: h.Group, Version: h.Version,
+		Instance: h.Instance, Address: h.Address, Status: h.Status, Reason: reason, Group: h.Group, Version: h.Version,
 		Uptime: h.Uptime, LastEcho: h.LastEcho, Ongoing: ongoing,
 	}}
 }

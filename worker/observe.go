@@ -71,6 +71,8 @@ func (n *Node) measure() {
 func (n *Node) state() metrics.State {
 	s := metrics.State{CommitTs: n.store.MaxTs(), Running: map[string]int{}}
 	s.Tables, s.ValueLog = n.store.Size()
+	disk := n.store.Disk()
+	s.DiskFailed, s.DiskTrouble, s.DiskErrors = disk.Failed != nil, disk.Trouble != nil, disk.Errors
 	now := n.options.Now()
 	for _, pin := range n.store.Pins() {
 		if pin.Dropped == "" {

@@ -35,6 +35,7 @@ type alphaOptions struct {
 	queuedTasks    uint32
 	keptTasks      uint32
 	drain          time.Duration
+	diskWatchdog   time.Duration
 	storage        storageFlags
 }
 
@@ -50,6 +51,10 @@ GraphiQL at /admin and /graphql.
 When it serves, one line on stdout says where. SIGINT or SIGTERM ends it: requests
 under way are answered, a running backup is stopped, the database is closed. The log
 is on stderr.
+
+When the disk of the database fails, so that it takes no more writes, /health answers
+503, and after --disk_watchdog the alpha ends with 1. Started again it has all that
+was acknowledged.
 
 /admin answers to the loopback address and to the --whitelist. /graphql, /load and
 /dump answer to whoever reaches --http: leave it on the loopback address unless the
@@ -80,11 +85,13 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	flags.Uint32Var(&o.queuedTasks, "queued_tasks", 100, "`N` tasks that may wait; more are refused")
 	flags.Uint32Var(&o.keptTasks, "kept_tasks", 1000, "`N` finished tasks to remember")
 	flags.DurationVar(&o.drain, "drain", 20*time.Second, "`TIME` that requests under way are given when the alpha ends")
+	flags.DurationVar(&o.diskWatchdog, "disk_watchdog", 30*time.Second,
+		"`TIME` that an alpha whose database takes no more writes goes on reading and says so, before it ends with 1")
 	o.storage.add(cmd)
 	require(cmd, "postings")
 	completeDirs(cmd, "postings")
 	completeNothing(cmd, "http", "heartbeat_url", "group", "pin_max_age", "pin_max_growth_mb", "block_cache_mb",
-		"backup_workers", "queued_tasks", "kept_tasks", "drain")
+		"backup_workers", "queued_tasks", "kept_tasks", "drain", "disk_watchdog")
 }
 
 // check refuses zeros that the packages below would take for their default.
@@ -184,6 +191,8 @@ func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *grap
 		case err = <-served:
 		case <-ctx.Done():
 			glog.Infof("ending: %v", context.Cause(ctx))
+		case <-node.Broken():
+			err = o.outlast(ctx, node)
 		}
 		stop()
 		manager.send("STOPPING=1")
@@ -195,6 +204,20 @@ func (o *alphaOptions) serve(ctx context.Context, stdout io.Writer, server *grap
 		err = errors.Join(err, node.Close())
 	}
 	return err
+}
+
+// outlast gives monitors the time to see that the store has failed, and returns
+// why it has.
+func (o *alphaOptions) outlast(ctx context.Context, node *worker.Node) error {
+	err := node.Disk().Failed
+	glog.Errorf("%v; ending in %v", err, o.diskWatchdog)
+	timer := time.NewTimer(o.diskWatchdog)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return fault.Wrap(err, "go on serving %s", o.dir)
 }
 
 // readable tells whether the store can be read.

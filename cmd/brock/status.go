@@ -75,6 +75,7 @@ type serverJSON struct {
 	Instance      string   `json:"instance"`
 	Address       string   `json:"address"`
 	Status        string   `json:"status"`
+	Reason        string   `json:"reason,omitempty"`
 	Group         string   `json:"group"`
 	Version       string   `json:"version"`
 	UptimeSeconds int64    `json:"uptime_seconds"`
@@ -110,15 +111,24 @@ func (o *statusOptions) ask(ctx context.Context, admin graphql.Client) (*statusJ
 	s := &statusJSON{Problems: []string{}, Backups: []backupsJSON{}}
 	for _, server := range answer.Health {
 		s.Servers = append(s.Servers, serverJSON{
-			Instance: server.Instance, Address: server.Address, Status: server.Status, Group: server.Group,
+			Instance: server.Instance, Address: server.Address, Status: server.Status, Reason: orZero(server.Reason), Group: server.Group,
 			Version: server.Version, UptimeSeconds: server.Uptime, Ongoing: server.Ongoing,
 		})
 		if server.Status != "healthy" {
-			s.Problems = append(s.Problems, fmt.Sprintf("%s at %s is %s", server.Instance, server.Address, server.Status))
+			problem := fmt.Sprintf("%s at %s is not healthy: %s", server.Instance, server.Address, server.Status)
+			if server.Reason != nil {
+				problem += ": " + *server.Reason
+			}
+			s.Problems = append(s.Problems, problem)
 		}
 	}
 	backups, err := adminclient.BackupStatus(ctx, admin, orNil(o.destination))
-	if err != nil {
+	switch {
+	case err == nil:
+	case len(s.Problems) > 0: // which are worth telling
+		s.Problems = append(s.Problems, err.Error())
+		return s, nil
+	default:
 		return nil, err
 	}
 	for _, b := range backups.BackupStatus {

@@ -423,6 +423,8 @@ func (ec *executionContext) childFields_NodeState(ctx context.Context, field gra
 		return ec.fieldContext_NodeState_address(ctx, field)
 	case "status":
 		return ec.fieldContext_NodeState_status(ctx, field)
+	case "reason":
+		return ec.fieldContext_NodeState_reason(ctx, field)
 	case "group":
 		return ec.fieldContext_NodeState_group(ctx, field)
 	case "version":
@@ -3251,6 +3253,29 @@ func (ec *executionContext) _NodeState_status(ctx context.Context, field graphql
 	)
 }
 func (ec *executionContext) fieldContext_NodeState_status(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("NodeState", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _NodeState_reason(ctx context.Context, field graphql.CollectedField, obj *NodeState) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_NodeState_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_NodeState_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("NodeState", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
@@ -8012,6 +8037,8 @@ func (ec *executionContext) _NodeState(ctx context.Context, sel ast.SelectionSet
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "reason":
+			out.Values[i] = ec._NodeState_reason(ctx, field, obj)
 		case "group":
 			out.Values[i] = ec._NodeState_group(ctx, field, obj)
 			if out.Values[i] == graphql.Null {

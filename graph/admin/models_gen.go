@@ -344,6 +344,8 @@ type NodeState struct {
 	Address string `json:"address"`
 	// healthy, or why not.
 	Status string `json:"status"`
+	// What is wrong with its disk, where something is.
+	Reason *string `json:"reason,omitempty"`
 	// The group it serves.
 	Group string `json:"group"`
 	// The version of brock.

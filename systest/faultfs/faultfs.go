@@ -9,6 +9,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -53,11 +54,13 @@ type FS struct {
 	delays map[Op]time.Duration
 }
 
-// rule makes the calls from number nth on fail, or only that one.
+// rule makes the calls from number nth on fail, or only that one; of files whose
+// name ends so, where it says one.
 type rule struct {
-	nth   int
-	errno syscall.Errno
-	once  bool
+	nth    int
+	errno  syscall.Errno
+	once   bool
+	suffix string
 }
 
 // Mount mounts a file system for the time of the test. Without root or
@@ -94,10 +97,16 @@ func Mount(t testing.TB) *FS {
 
 // FailNth makes call number n of this kind from now on fail, once. The first
 // is number 1.
-func (f *FS) FailNth(op Op, n int, errno syscall.Errno) { f.set(op, rule{n, errno, true}) }
+func (f *FS) FailNth(op Op, n int, errno syscall.Errno) { f.set(op, rule{n, errno, true, ""}) }
 
 // Fail makes all calls of this kind fail from now on.
-func (f *FS) Fail(op Op, errno syscall.Errno) { f.set(op, rule{1, errno, false}) }
+func (f *FS) Fail(op Op, errno syscall.Errno) { f.set(op, rule{1, errno, false, ""}) }
+
+// FailNthOf is FailNth for the files whose names end so; only Create, Write and
+// Fsync know them.
+func (f *FS) FailNthOf(op Op, suffix string, n int, errno syscall.Errno) {
+	f.set(op, rule{n, errno, true, suffix})
+}
 
 func (f *FS) set(op Op, r rule) {
 	f.mu.Lock()
@@ -130,7 +139,9 @@ func (f *FS) Count(op Op) int {
 }
 
 // verdict counts a call, takes its time, and returns its error.
-func (f *FS) verdict(op Op) syscall.Errno {
+func (f *FS) verdict(op Op) syscall.Errno { return f.verdictOf(op, "") }
+
+func (f *FS) verdictOf(op Op, name string) syscall.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if by := f.delays[op]; by > 0 {
@@ -138,8 +149,11 @@ func (f *FS) verdict(op Op) syscall.Errno {
 		time.Sleep(by)
 		f.mu.Lock()
 	}
-	f.counts[op]++
 	r, ok := f.rules[op]
+	if ok && !strings.HasSuffix(name, r.suffix) {
+		return 0
+	}
+	f.counts[op]++
 	if !ok || f.counts[op] < r.nth || r.once && f.counts[op] > r.nth {
 		return 0
 	}
@@ -159,11 +173,11 @@ func (n *node) WrapChild(_ context.Context, child fs.InodeEmbedder) fs.InodeEmbe
 
 // Create implements fs.NodeCreater.
 func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
-	if e := n.fs.verdict(Create); e != 0 {
+	if e := n.fs.verdictOf(Create, name); e != 0 {
 		return nil, nil, 0, e
 	}
 	inode, handle, fuseFlags, e := n.LoopbackNode.Create(ctx, name, flags, mode, out)
-	return inode, n.wrap(handle), fuseFlags, e
+	return inode, n.wrap(handle, name), fuseFlags, e
 }
 
 // Open implements fs.NodeOpener.
@@ -172,12 +186,12 @@ func (n *node) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, s
 		return nil, 0, e
 	}
 	handle, fuseFlags, e := n.LoopbackNode.Open(ctx, flags)
-	return n.wrap(handle), fuseFlags, e
+	return n.wrap(handle, n.Path(nil)), fuseFlags, e
 }
 
-func (n *node) wrap(handle fs.FileHandle) fs.FileHandle {
+func (n *node) wrap(handle fs.FileHandle, name string) fs.FileHandle {
 	if inner, ok := handle.(*fs.LoopbackFile); ok {
-		return &file{inner, n.fs}
+		return &file{inner, n.fs, name}
 	}
 	return handle
 }
@@ -259,7 +273,8 @@ func (d *folder) Fsyncdir(ctx context.Context, flags uint32) syscall.Errno {
 // file is an open file.
 type file struct {
 	*fs.LoopbackFile
-	fs *FS
+	fs   *FS
+	name string // or path, when it was opened
 }
 
 // PassthroughFd says that there is none: with one the kernel would read and
@@ -276,7 +291,7 @@ func (f *file) Read(ctx context.Context, buf []byte, offset int64) (fuse.ReadRes
 
 // Write implements fs.FileWriter.
 func (f *file) Write(ctx context.Context, data []byte, offset int64) (uint32, syscall.Errno) {
-	if e := f.fs.verdict(Write); e != 0 {
+	if e := f.fs.verdictOf(Write, f.name); e != 0 {
 		return 0, e
 	}
 	return f.LoopbackFile.Write(ctx, data, offset)
@@ -284,7 +299,7 @@ func (f *file) Write(ctx context.Context, data []byte, offset int64) (uint32, sy
 
 // Writev implements fs.FileWritever.
 func (f *file) Writev(ctx context.Context, data [][]byte, offset int64) (uint32, syscall.Errno) {
-	if e := f.fs.verdict(Write); e != 0 {
+	if e := f.fs.verdictOf(Write, f.name); e != 0 {
 		return 0, e
 	}
 	return f.LoopbackFile.Writev(ctx, data, offset)
@@ -292,7 +307,7 @@ func (f *file) Writev(ctx context.Context, data [][]byte, offset int64) (uint32,
 
 // Fsync implements fs.FileFsyncer.
 func (f *file) Fsync(ctx context.Context, flags uint32) syscall.Errno {
-	if e := f.fs.verdict(Fsync); e != 0 {
+	if e := f.fs.verdictOf(Fsync, f.name); e != 0 {
 		return e
 	}
 	return f.LoopbackFile.Fsync(ctx, flags)

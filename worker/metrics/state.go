@@ -11,6 +11,9 @@ import (
 type State struct {
 	Tables, ValueLog int64 // bytes of the store
 	CommitTs         uint64
+	DiskFailed       bool   // and takes no more writes
+	DiskTrouble      bool   // or failed
+	DiskErrors       uint64 // of background work, since the start
 	Pins             int
 	OldestPinSeconds float64 // age; 0 without a pin
 	Queued           int
@@ -28,6 +31,9 @@ func (m *Metrics) Watch(state func() State) {
 var (
 	storeBytes     = prometheus.NewDesc("brock_store_bytes", "Bytes of the store on disk.", []string{"part"}, nil)
 	commitTs       = prometheus.NewDesc("brock_store_commit_ts", "The newest commit.", nil, nil)
+	diskUp         = prometheus.NewDesc("brock_store_disk_healthy", "1 while the disk of the store is well, 0 when something could not be written lately.", nil, nil)
+	writable       = prometheus.NewDesc("brock_store_writable", "1 while the store takes writes, 0 when it has failed until the next start.", nil, nil)
+	diskErrors     = prometheus.NewDesc("brock_store_disk_errors_total", "Failures of flushes and compactions since the start.", nil, nil)
 	pins           = prometheus.NewDesc("brock_store_pins", "Series whose deletes are kept for their next incremental backup.", nil, nil)
 	pinAge         = prometheus.NewDesc("brock_store_pin_age_seconds", "How long deletes have been kept, of the oldest pin.", nil, nil)
 	tasksQueued    = prometheus.NewDesc("brock_tasks_queued", "Tasks that wait.", nil, nil)
@@ -41,7 +47,7 @@ type stateCollector struct{ m *Metrics }
 
 // Describe implements prometheus.Collector.
 func (stateCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{storeBytes, commitTs, pins, pinAge, tasksQueued, tasksRunning, backupRuns, backupProgress} {
+	for _, d := range []*prometheus.Desc{storeBytes, commitTs, diskUp, writable, diskErrors, pins, pinAge, tasksQueued, tasksRunning, backupRuns, backupProgress} {
 		to <- d
 	}
 }
@@ -59,6 +65,9 @@ func (c stateCollector) Collect(to chan<- prometheus.Metric) {
 	gauge(storeBytes, float64(s.Tables), "tables")
 	gauge(storeBytes, float64(s.ValueLog), "value_log")
 	gauge(commitTs, float64(s.CommitTs))
+	gauge(diskUp, oneUnless(s.DiskTrouble || s.DiskFailed))
+	gauge(writable, oneUnless(s.DiskFailed))
+	to <- prometheus.MustNewConstMetric(diskErrors, prometheus.CounterValue, float64(s.DiskErrors))
 	gauge(pins, float64(s.Pins))
 	gauge(pinAge, s.OldestPinSeconds)
 	gauge(tasksQueued, float64(s.Queued))
@@ -67,6 +76,13 @@ func (c stateCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	gauge(backupRuns, float64(min(1, s.Running["Backup"])))
 	gauge(backupProgress, s.BackupProgress)
+}
+
+func oneUnless(bad bool) float64 {
+	if bad {
+		return 0
+	}
+	return 1
 }
 
 // badgerCollector passes on what Badger counts itself, which it does for all

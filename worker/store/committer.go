@@ -28,6 +28,7 @@ type committer struct {
 	db      *badger.DB
 	queue   *queue
 	tracker *tracker
+	disk    *disk
 	log     Logger
 	now     func() time.Time
 	commit  func(txn *badger.Txn, ts uint64) error
@@ -50,8 +51,7 @@ type committer struct {
 	lastTs      uint64              // of the newest commit
 	nextID      uint64
 	maxUID      uint64
-	failed      error // set for good by a commit that may be half done
-	expiring    bool  // a proposal that drops old pins is on its way
+	expiring    bool // a proposal that drops old pins is on its way
 	reaper
 	diskSpace
 }
@@ -79,15 +79,16 @@ func (c *committer) run() {
 			c.refuseAll(errClosed("commit batch"))
 			return
 		}
-		if c.failed != nil {
-			c.refuseAll(c.failed)
+		failure := c.disk.failed()
+		if failure != nil {
+			c.refuseAll(failure)
 		}
 		if len(c.pending) > 0 {
 			c.linger()
 			c.commitGroup(c.gather())
 			c.expirePins()
 		}
-		if c.failed == nil && c.reapDue(len(c.pending) == 0) {
+		if failure == nil && c.reapDue(len(c.pending) == 0) {
 			c.reap()
 		}
 		if len(c.pending) == 0 {
@@ -113,7 +114,7 @@ func (c *committer) linger() {
 // wait returns when there may be something to do.
 func (c *committer) wait() {
 	delay, due := c.reapDelay()
-	if !due || c.failed != nil {
+	if !due || c.disk.failed() != nil {
 		<-c.queue.wake
 		return
 	}
@@ -210,28 +211,25 @@ func (c *committer) write(g *group) error {
 	if err := set(c.ownWrites(g)); err != nil {
 		return err
 	}
+	c.disk.committing()
 	err := c.commit(txn, g.ts)
+	c.disk.ended()
 	if failure := c.syncFailure.Load(); err == nil && failure != nil {
 		err = *failure
 	}
 	if err != nil {
-		c.fail(fmt.Errorf("commit %d: %w", g.ts, err))
-		return c.failed
+		c.disk.fail(fmt.Errorf("commit %d: %w", g.ts, err))
+		return c.disk.failed()
 	}
 	c.stats.groups.Add(1)
 	c.stats.commits.Add(uint64(len(g.plans)))
 	return nil
 }
 
-// fail stops the store from taking any more.
-func (c *committer) fail(cause error) {
-	c.failed = fault.New(fault.Other, "commit batch", "the store takes no more writes since a failure: %w", cause).
-		WithHint("look after the disk, then restart; what was not acknowledged may be found committed")
-}
-
 // takeOver brings memory to where the disk is and makes the group visible.
 func (c *committer) takeOver(g *group) {
 	c.lastTs, c.nextID, c.maxUID = g.ts, g.nextID, g.maxUID
+	c.disk.acknowledged.Store(g.ts)
 	c.uid.Store(g.maxUID)
 	var effects []func(uint64)
 	for _, pl := range g.plans {

@@ -14,30 +14,32 @@ import (
 	"github.com/brockdb/brock/backup/fault"
 )
 
-// prepareDir makes the directory, or checks that what is there can be a store.
-func prepareDir(dir string) error {
+// prepareDir makes the directory, or checks that what is there can be a store and
+// mends what a process that died may have left. acknowledged is the commit ts
+// that must be found in it, 0 where nothing is known.
+func prepareDir(dir string, log Logger) (acknowledged uint64, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeDir(dir)
+		return 0, makeDir(dir)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var foreign string
 	for _, entry := range entries {
 		switch entry.Name() {
 		case badger.ManifestFilename:
-			return removeUnborn(dir)
+			return mend(dir, log)
 		case "LOCK", "MANIFEST-REWRITE", "lost+found": // a first start cut short; a file system's own
 		default:
 			foreign = entry.Name()
 		}
 	}
 	if foreign != "" {
-		return fault.New(fault.Usage, "use directory", "it is not empty and no Badger store: it has %s", foreign).
+		return 0, fault.New(fault.Usage, "use directory", "it is not empty and no Badger store: it has %s", foreign).
 			WithHint("name an empty directory, or one that does not exist")
 	}
-	return nil
+	return 0, nil
 }
 
 // makeDir makes dir, durably.
@@ -52,17 +54,21 @@ func makeDir(dir string) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
-// removeUnborn removes the write-ahead and value log files of no bytes. They
-// hold nothing: the process died between making a file and giving it its size,
-// or between emptying and removing it. Badger refuses a directory that has one.
-func removeUnborn(dir string) error {
+// mend does what Badger needs to open the directory.
+func mend(dir string, log Logger) (acknowledged uint64, err error) {
 	unlock, err := lockDir(dir)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return errors.Join(removeEmptyLogs(dir), unlock())
+	if err = removeEmptyLogs(dir); err == nil {
+		acknowledged, err = layGhosts(dir, log)
+	}
+	return acknowledged, errors.Join(err, unlock())
 }
 
+// removeEmptyLogs removes the write-ahead and value log files of no bytes. They
+// hold nothing: the process died between making a file and giving it its size,
+// or between emptying and removing it. Badger refuses a directory that has one.
 func removeEmptyLogs(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

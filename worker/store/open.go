@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -27,34 +28,51 @@ func Open(o Options) (*Store, error) {
 	if o.Dir == "" || o.Group == 0 {
 		return nil, fault.New(fault.Usage, "open store", "a directory and a group of at least 1 are needed")
 	}
-	if err := patiently(func() error { return prepareDir(o.Dir) }); err != nil {
+	o = o.withDefaults()
+	var acknowledged uint64
+	err := patiently(func() (err error) {
+		acknowledged, err = prepareDir(o.Dir, o.Logger)
+		return err
+	})
+	if err != nil {
 		return nil, openError(o.Dir, err)
 	}
 	if err := o.AtRest.CheckAtRest(o.Dir); err != nil {
 		return nil, err
 	}
-	o = o.withDefaults()
-	s := &Store{now: o.Now, closing: make(chan struct{}), queue: newQueue()}
+	s := &Store{now: o.Now, closing: make(chan struct{}), queue: newQueue(), ghosts: &ghostbook{dir: o.Dir}}
+	s.disk = newDisk(o.Now, s.queue.ring)
+	s.disk.acknowledged.Store(acknowledged)
+	s.ghosts.acknowledged = s.disk.acknowledged.Load
+	s.compactions = &compactions{ghosts: s.ghosts, lost: s.disk.fail, begun: make(map[string]int)}
 	s.committer = &committer{
-		queue: s.queue, log: o.Logger, now: s.now, stats: &s.stats, done: make(chan struct{}),
+		queue: s.queue, disk: s.disk, log: o.Logger, now: s.now, stats: &s.stats, done: make(chan struct{}),
 		collections: make(map[Ref]uint64), restoring: make(map[Ref]bool), incoming: make(map[uint64]struct{}),
 		commit:    o.commit,
 		reaper:    reaper{idleDelay: o.reapDelay, maintenance: &s.maintenance},
 		diskSpace: diskSpace{o.MinFreeBytes, o.free, s.tableBytes},
 	}
 	var db *badger.DB
-	err := patiently(func() (err error) {
-		db, err = badger.OpenManaged(badgerOptions(o, s.committer))
+	unwatch := s.compactions.watch()
+	err = patiently(func() (err error) {
+		db, err = badger.OpenManaged(badgerOptions(o, s))
 		return err
 	})
 	if err != nil {
+		unwatch()
 		return nil, openError(o.Dir, err)
 	}
+	s.unwatch = unwatch
 	s.db, s.committer.db = db, db
 	s.committer.maxCount, s.committer.maxSmall = db.MaxBatchCount(), db.MaxBatchSize()
 	s.committer.maxTotal = maxGroupBytes
-	if err := s.load(o); err != nil {
-		return nil, errors.Join(err, fault.Wrap(db.Close(), "close store %s", o.Dir))
+	if err = s.load(o); err == nil {
+		err = s.complete(acknowledged)
+	}
+	if err != nil {
+		err = errors.Join(err, fault.Wrap(db.Close(), "close store %s", o.Dir))
+		unwatch()
+		return nil, err
 	}
 	go s.committer.run()
 	return s, nil
@@ -63,8 +81,9 @@ func Open(o Options) (*Store, error) {
 // badgerOptions returns the options of the store. Block checksums are verified
 // when a block is read: verifying them when a table is opened would read the
 // whole store at every start.
-func badgerOptions(o Options, c *committer) badger.Options {
-	logger := badgerLogger{out: o.Logger, syncFailed: func(err error) { c.syncFailure.CompareAndSwap(nil, &err) }}
+func badgerOptions(o Options, s *Store) badger.Options {
+	logger := badgerLogger{out: o.Logger, workFailed: s.workFailed, debug: s.compactions.debug,
+		syncFailed: func(err error) { s.committer.syncFailure.CompareAndSwap(nil, &err) }}
 	opts := badger.DefaultOptions(o.Dir).
 		WithSyncWrites(true).
 		WithDetectConflicts(false).
@@ -80,6 +99,33 @@ func badgerOptions(o Options, c *committer) badger.Options {
 		o.tune(&opts)
 	}
 	return opts
+}
+
+// workFailed is told what failed of Badger's background work. A MANIFEST in doubt
+// ends the store: what Badger adds to it now may build on what is not there. The
+// note is made before Badger tries again.
+func (s *Store) workFailed(cause error, manifest bool) {
+	s.compactions.failed()
+	s.disk.missed(cause)
+	if !manifest {
+		return
+	}
+	s.disk.fail(fmt.Errorf("the list of tables could not be written: %w", cause))
+	if err := s.ghosts.write(cause); err != nil {
+		s.committer.log.Errorf("cannot note in %s what failed: %v", ghostsName, err)
+	}
+}
+
+// complete reports whether what was acknowledged before the disk failed is there.
+func (s *Store) complete(acknowledged uint64) error {
+	found := s.committer.lastTs
+	if found >= acknowledged {
+		s.disk.acknowledged.Store(found)
+		return nil
+	}
+	err := fault.New(fault.Corrupt, "open store "+s.ghosts.dir, "commits up to %d were acknowledged before its disk failed, and the newest that is found is %d",
+		acknowledged, found).WithHint(restoreHint)
+	return errors.Join(err, s.ghosts.write(err)) // the next time as well
 }
 
 // load reads who the store is and where it stands, before anything can be

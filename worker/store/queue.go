@@ -49,13 +49,32 @@ func (s *Store) submit(ctx context.Context, p *prepared) (ts uint64, uidKeys map
 	select {
 	case out := <-proposal.done:
 		return out.ts, out.uidKeys, out.err
+	case <-s.disk.broken:
+		return s.abandon(proposal)
 	case <-ctx.Done():
 		if proposal.cancel() {
 			return 0, nil, errCanceled(ctx)
 		}
-		out := <-proposal.done
-		return out.ts, out.uidKeys, out.err
 	}
+	select {
+	case out := <-proposal.done:
+		return out.ts, out.uidKeys, out.err
+	case <-s.disk.broken:
+		return s.abandon(proposal)
+	}
+}
+
+// abandon gives up a proposal of a store that has failed. One whose commit has
+// begun may never hear of its end; if it is known, it counts.
+func (s *Store) abandon(proposal *proposal) (ts uint64, uidKeys map[int]string, err error) {
+	if !proposal.cancel() {
+		select {
+		case out := <-proposal.done:
+			return out.ts, out.uidKeys, out.err
+		default:
+		}
+	}
+	return 0, nil, s.disk.failed()
 }
 
 func errCanceled(ctx context.Context) error {

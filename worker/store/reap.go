@@ -120,8 +120,8 @@ func (c *committer) reap() {
 	c.maintenance.Unlock()
 	if err != nil {
 		// Badger may be left between two states of its memtables.
-		c.fail(fmt.Errorf("remove dropped collections: %w", err))
-		c.log.Errorf("%v", c.failed)
+		c.disk.fail(fmt.Errorf("remove dropped collections: %w", err))
+		c.log.Errorf("%v", c.disk.failed())
 		return
 	}
 	gone, err := c.gone(ready, prefixes)

@@ -26,6 +26,12 @@ type diskSpace struct {
 
 // check refuses a plan for which there is too little room.
 func (d diskSpace) check(pl *plan) error {
+	return d.room(pl.size, len(pl.puts)+len(pl.creates)+len(pl.loads) == 0)
+}
+
+// room is the error of what finds too little room. Small is what stores no
+// records.
+func (d diskSpace) room(s size, small bool) error {
 	if d.minFree < 0 {
 		return nil
 	}
@@ -33,14 +39,14 @@ func (d diskSpace) check(pl *plan) error {
 	if err != nil {
 		return fault.Wrap(err, "see how much room the disk has")
 	}
-	if !known || free >= d.minFree+maxCompactionBytes+pl.size.total {
+	if !known || free >= d.minFree+maxCompactionBytes+s.total {
 		return nil
 	}
 	needed := d.minFree + min(d.tables(), maxCompactionBytes)
-	if len(pl.puts)+len(pl.creates)+len(pl.loads) == 0 {
+	if small {
 		needed /= minFreeShare
 	}
-	needed += pl.size.total
+	needed += s.total
 	if free < needed {
 		return fault.New(fault.NoSpace, "commit batch", "the disk has %d MiB free; the store needs %d MiB to go on safely",
 			free>>20, (needed+1<<20-1)>>20).WithHint("make room on the disk of the store's directory")

@@ -23,10 +23,15 @@ type Store struct {
 	queue     *queue
 	tracker   *tracker
 	committer *committer
-	identity  identity
-	restored  restoreMark
-	now       func() time.Time
-	stats     stats
+	disk      *disk
+	ghosts    *ghostbook
+
+	compactions *compactions
+	unwatch     func() // of compactions
+	identity    identity
+	restored    restoreMark
+	now         func() time.Time
+	stats       stats
 
 	maintenance sync.Mutex    // held by RewriteValueLog and while reaping
 	closing     chan struct{} // closed when Close begins
@@ -36,17 +41,26 @@ type Store struct {
 
 // Close ends the store. Batches whose commit has not begun are refused, scans
 // are stopped, and it waits until every open View and backup snapshot is
-// closed. Closing twice returns the same error again.
+// closed. A store whose disk has failed may not come to its end; then an error
+// says so after some seconds. Closing twice returns the same error again.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
 		s.queue.close()
-		<-s.committer.done
-		s.tracker.shutdown()
-		s.maintenance.Lock() // forever: nothing is rewritten from now on
-		s.closeErr = fault.Wrap(s.db.Close(), "close store %s", s.db.Opts().Dir)
+		s.closeErr = fault.Wrap(s.disk.unlessBroken(s.end), "close store %s", s.db.Opts().Dir)
 	})
 	return s.closeErr
+}
+
+// end waits for all that is under way and closes the database.
+func (s *Store) end() error {
+	<-s.committer.done
+	s.tracker.shutdown()
+	s.maintenance.Lock() // forever: nothing is rewritten from now on
+	s.disk.committing()  // what is in memory
+	err := s.db.Close()
+	s.unwatch()
+	return err
 }
 
 // ID returns the database id: 32 random hex digits made when the directory was

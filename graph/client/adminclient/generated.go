@@ -496,6 +496,8 @@ type HealthHealthNodeState struct {
 	Address string `json:"address"`
 	// healthy, or why not.
 	Status string `json:"status"`
+	// What is wrong with its disk, where something is.
+	Reason *string `json:"reason"`
 	// The group it serves.
 	Group string `json:"group"`
 	// The version of brock.
@@ -514,6 +516,9 @@ func (v *HealthHealthNodeState) GetAddress() string { return v.Address }
 
 // GetStatus returns HealthHealthNodeState.Status, and is useful for accessing the field via an interface.
 func (v *HealthHealthNodeState) GetStatus() string { return v.Status }
+
+// GetReason returns HealthHealthNodeState.Reason, and is useful for accessing the field via an interface.
+func (v *HealthHealthNodeState) GetReason() *string { return v.Reason }
 
 // GetGroup returns HealthHealthNodeState.Group, and is useful for accessing the field via an interface.
 func (v *HealthHealthNodeState) GetGroup() string { return v.Group }
@@ -1721,6 +1726,7 @@ query Health {
 		instance
 		address
 		status
+		reason
 		group
 		version
 		uptime
