@@ -17,7 +17,8 @@ type Limits struct {
 	// the middle of a request; 2 min.
 	ClientTimeout time.Duration
 	// BodyGrace is how long the body of a GraphQL request may take; each KiB of
-	// it gives a second more; 30 s.
+	// it gives a second more, but never more than this ahead; 30 s. For /load it is
+	// ClientTimeout, and 16 bytes give a second.
 	BodyGrace time.Duration
 
 	QueryDepth      int // of fields in fields; 20

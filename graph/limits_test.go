@@ -88,27 +88,27 @@ func TestNoIntrospection(t *testing.T) {
 	}
 }
 
-// TestSlowBody drips a body; it must be cut with 408, whatever the pauses.
-func TestSlowBody(t *testing.T) {
-	_, address := serveAlpha(t, Options{Limits: Limits{BodyGrace: 300 * time.Millisecond}})
+// drip sends a request whose body comes piece by piece, and returns the answer.
+func drip(t *testing.T, address, path, piece string, pieces int, pause time.Duration) (status int, answer string) {
+	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := fmt.Fprintf(conn, "POST /admin HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n", address); err != nil {
+	_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, address, pieces*len(piece))
+	if err != nil {
 		t.Fatal(err)
 	}
-	stop := make(chan struct{})
-	dripped := make(chan struct{})
+	stop, dripped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(dripped)
-		for {
+		for range pieces {
+			_, _ = io.WriteString(conn, piece) // the server closes it some time
 			select {
 			case <-stop:
 				return
-			case <-time.After(10 * time.Millisecond):
-				_, _ = conn.Write([]byte{' '}) // the server closes it some time
+			case <-time.After(pause):
 			}
 		}
 	}()
@@ -119,8 +119,30 @@ func TestSlowBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(body), "too slowly") {
-		t.Errorf("%d %s %v", res.StatusCode, body, err)
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// TestSlowBody drips bodies; they must be cut with 408, whatever the pauses.
+func TestSlowBody(t *testing.T) {
+	_, address := serveAlpha(t, Options{Limits: Limits{BodyGrace: 300 * time.Millisecond, ClientTimeout: 600 * time.Millisecond}})
+	for _, path := range []string{"/admin", "/graphql", "/admin/backup"} {
+		status, body := drip(t, address, path, " ", 100_000, 10*time.Millisecond)
+		if unread := path == "/admin/backup" && status == http.StatusUnsupportedMediaType; !unread && (status != http.StatusRequestTimeout || !strings.Contains(body, "too slowly")) {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	// 10 bytes a second, and no pause that is too long.
+	if status, body := drip(t, address, "/load?collection=c", " ", 100_000, 100*time.Millisecond); status != http.StatusRequestTimeout || !strings.Contains(body, "too slowly") {
+		t.Errorf("a load that drips: %d %s", status, body)
+	}
+	// Slow and steady: what it sends in each pause makes up for it, a hundred times.
+	line := `{"value":"` + strings.Repeat("x", 900) + `"}` + "\n"
+	if status, body := drip(t, address, "/load?collection=c", line, 30, 60*time.Millisecond); status != http.StatusOK || !strings.Contains(body, `"records":30`) {
+		t.Errorf("a load that is slow and steady: %d %s", status, body)
 	}
 }
 

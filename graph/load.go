@@ -247,6 +247,10 @@ func (l *loader) fill(in *lines) (line int64, err error) {
 }
 
 func (l *loader) lineError(number int64, err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) { // which ends the context too
+		return &fault.Error{Kind: fault.Usage, Op: "load records", Err: &badLine{number, fmt.Errorf("its body came too slowly: %w", err)},
+			Hint: fmt.Sprintf("send %d bytes a second or more, without pauses longer than the alpha's --client_timeout", leastOfLoad)}
+	}
 	if l.ctx.Err() != nil {
 		return fault.New(fault.Canceled, "load records", "the client went away in line %d", number)
 	}

@@ -7,23 +7,30 @@ import (
 	"time"
 )
 
-// leastBytesPerSecond is how fast the body of a GraphQL request must come once
-// its grace is over. One that drips holds its connection and its memory.
-const leastBytesPerSecond = 1 << 10
+// How fast a body must come once its grace is over, in bytes a second: that of a
+// GraphQL request, or of /load, which may be fed by a program that has something
+// to say now and then. One that drips holds its connection and its memory.
+const (
+	leastOfQuery = 1 << 10
+	leastOfLoad  = 16
+)
 
 // slowClients gives every read of a body and every write of an answer its time:
 // a client that stops in the middle of a request must not hold what the request
-// holds, a snapshot for instance. How long a request may take has no limit, but
-// for the bodies of GraphQL, which are short or come fast; a load may be fed by
-// a program that has something to say now and then.
+// holds, a snapshot for instance. How long a request may take has no limit, as
+// long as its body comes fast enough.
 func slowClients(next http.Handler, timeout, grace time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
 			body := &patientBody{ReadCloser: r.Body, control: control, timeout: timeout}
-			if r.URL.Path != "/load" {
-				body.end = time.Now().Add(grace)
+			body.least, body.most = leastOfQuery, grace
+			if r.URL.Path == "/load" {
+				body.least, body.most = leastOfLoad, timeout
 			}
+			body.left = body.most
+			// What the handler does not read, net/http does, before it sends the answer.
+			_ = control.SetReadDeadline(time.Now().Add(body.left))
 			// A copy: net/http must find its own body in the request it made, or it
 			// resets the connection under an answer that comes before the body's end.
 			r = r.WithContext(r.Context())
@@ -45,20 +52,18 @@ type patientBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	timeout time.Duration
-	end     time.Time // when all must be there; zero: whenever
+	least   int           // bytes that give a second
+	left    time.Duration // that reads may still wait, all together; what came gives more
+	most    time.Duration // of left: what came fast is no leave to drip for hours
 }
 
 // Read waits as long as it may. What is late is os.ErrDeadlineExceeded.
 func (b *patientBody) Read(p []byte) (int, error) {
-	deadline := time.Now().Add(b.timeout)
-	if !b.end.IsZero() && b.end.Before(deadline) {
-		deadline = b.end
-	}
-	_ = b.control.SetReadDeadline(deadline)
+	begun := time.Now()
+	_ = b.control.SetReadDeadline(begun.Add(min(b.timeout, b.left)))
 	n, err := b.ReadCloser.Read(p)
-	if !b.end.IsZero() {
-		b.end = b.end.Add(time.Duration(n) * time.Second / leastBytesPerSecond)
-	}
+	b.left += time.Duration(n)*time.Second/time.Duration(b.least) - time.Since(begun)
+	b.left = min(b.left, b.most)
 	if errors.Is(err, io.EOF) {
 		_ = b.control.SetReadDeadline(time.Time{})
 	}

@@ -105,8 +105,11 @@ func (c *Client) doOver(transport *http.Transport, req *http.Request) (*http.Res
 	if c.options.AccessToken != "" {
 		req.Header.Set("X-Dgraph-AccessToken", c.options.AccessToken)
 	}
-	res, err := (&http.Client{Transport: transport}).Do(req)
+	res, err := (&http.Client{Transport: transport, CheckRedirect: stay}).Do(req)
 	if err == nil {
+		if err := c.elsewhere(res); err != nil {
+			return nil, err
+		}
 		return res, nil
 	}
 	ctx := req.Context()
