@@ -14,6 +14,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4/pb"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/brockdb/brock/ee"
@@ -148,6 +149,20 @@ func BenchmarkCompress(b *testing.B) {
 			b.Fatal(err)
 		}
 		peer("klauspost/gzip_2", klauspost)
+		if klauspost, err = gzip.NewWriterLevel(&out, 1); err != nil {
+			b.Fatal(err)
+		}
+		peer("klauspost/gzip_1", klauspost)
+		fastest, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			b.Fatal(err)
+		}
+		var frame []byte
+		stage(b, fmt.Sprintf("set=%s/klauspost/zstd_fastest", set), len(raw), func(b *testing.B) error {
+			frame = fastest.EncodeAll(raw, frame[:0])
+			b.ReportMetric(float64(len(raw))/float64(len(frame)), "ratio")
+			return nil
+		})
 	}
 }
 
@@ -326,6 +341,20 @@ func BenchmarkInflate(b *testing.B) {
 			b.Fatal(err)
 		}
 		peer("compress/gzip", std, std.Reset)
+		fastest, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			b.Fatal(err)
+		}
+		frame := fastest.EncodeAll(raw, nil)
+		unzstd, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			b.Fatal(err)
+		}
+		stage(b, "set="+set+"/klauspost/zstd_fastest", len(raw), func(*testing.B) (err error) {
+			out, err = unzstd.DecodeAll(frame, out[:0])
+			return err
+		})
+		unzstd.Close()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/klauspost/compress/flate"
 
+	"github.com/brockdb/brock/backup/archive/deflate"
 	"github.com/brockdb/brock/backup/archive/inflate"
 	"github.com/brockdb/brock/backup/fault"
 )
@@ -29,29 +30,53 @@ var memberStart = [16]byte{0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 12, 0, 'B', 'K'
 
 // Encoder makes members. It is used by one goroutine and keeps its buffers.
 type Encoder struct {
-	level   Level
-	deflate *flate.Writer
-	out     appender
-	probe   appender
-	poor    bool // the last chunk did not get smaller by a twentieth
+	level Level
+	fast  *deflate.Encoder // for all but BestCompression
+	small *smallEncoder    // for BestCompression
+	out   []byte
+	probe []byte
+	poor  bool // the last chunk did not get smaller by a twentieth
 }
 
-type appender struct{ b []byte }
+// smallEncoder is klauspost's deflate, for output that is small at any price.
+type smallEncoder struct {
+	w   *flate.Writer
+	out []byte
+}
 
-func (a *appender) Write(p []byte) (int, error) {
-	a.b = append(a.b, p...)
+// Write appends to out.
+func (s *smallEncoder) Write(p []byte) (int, error) {
+	s.out = append(s.out, p...)
 	return len(p), nil
+}
+
+// append appends raw, compressed, to dst.
+func (s *smallEncoder) append(dst, raw []byte) ([]byte, error) {
+	s.out = dst
+	s.w.Reset(s)
+	_, err := s.w.Write(raw)
+	if err == nil {
+		err = s.w.Close()
+	}
+	dst, s.out = s.out, nil
+	return dst, err
 }
 
 // NewEncoder returns an Encoder for one goroutine.
 func NewEncoder(level Level) (*Encoder, error) {
 	e := &Encoder{level: level}
-	if level == NoCompression {
-		return e, nil
+	switch level {
+	case NoCompression:
+	case BestCompression:
+		e.small = new(smallEncoder)
+		var err error
+		if e.small.w, err = flate.NewWriter(e.small, 7); err != nil {
+			return nil, err
+		}
+	default:
+		e.fast = &deflate.Encoder{Fast: level == BestSpeed}
 	}
-	var err error
-	e.deflate, err = flate.NewWriter(&e.out, level.deflateLevel())
-	return e, err
+	return e, nil
 }
 
 // encode returns raw as a member. The result is valid until the next call.
@@ -59,42 +84,42 @@ func (e *Encoder) encode(raw []byte) ([]byte, error) {
 	if len(raw) > maxChunkRaw {
 		return nil, fault.New(fault.Usage, "write chunk", "a record of %d bytes is too large; the limit is %d", len(raw), maxChunkRaw)
 	}
-	e.out.b = append(e.out.b[:0], make([]byte, memberHeaderLen)...)
+	e.out = append(e.out[:0], make([]byte, memberHeaderLen)...)
 	if err := e.body(raw); err != nil {
 		return nil, fmt.Errorf("compress: %w", err)
 	}
-	b := binary.LittleEndian.AppendUint32(e.out.b, crc32.ChecksumIEEE(raw))
+	b := binary.LittleEndian.AppendUint32(e.out, crc32.ChecksumIEEE(raw))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(raw)))
 	copy(b, memberStart[:])
 	binary.LittleEndian.PutUint32(b[16:], uint32(len(b)))
 	binary.LittleEndian.PutUint32(b[20:], uint32(len(raw)))
-	e.out.b = b
+	e.out = b
 	return b, nil
 }
 
 // body appends raw as a deflate stream: compressed, or stored where
 // compressing does not pay.
-func (e *Encoder) body(raw []byte) error {
+func (e *Encoder) body(raw []byte) (err error) {
 	if e.level == NoCompression || e.poor && !e.promising(raw) {
-		e.out.b = appendStored(e.out.b, raw)
+		e.out = appendStored(e.out, raw)
 		return nil
 	}
-	e.deflate.Reset(&e.out)
-	if err := compress(e.deflate, raw); err != nil {
+	if e.out, err = e.compress(e.out, raw); err != nil {
 		return err
 	}
-	e.poor = (len(e.out.b)-memberHeaderLen)*20 > len(raw)*19
+	e.poor = (len(e.out)-memberHeaderLen)*20 > len(raw)*19
 	if e.poor {
-		e.out.b = appendStored(e.out.b[:memberHeaderLen], raw)
+		e.out = appendStored(e.out[:memberHeaderLen], raw)
 	}
 	return nil
 }
 
-func compress(w *flate.Writer, raw []byte) error {
-	if _, err := w.Write(raw); err != nil {
-		return err
+// compress appends raw as a deflate stream to dst.
+func (e *Encoder) compress(dst, raw []byte) ([]byte, error) {
+	if e.small != nil {
+		return e.small.append(dst, raw)
 	}
-	return w.Close()
+	return e.fast.Append(dst, raw), nil
 }
 
 // promising compresses a sample from the middle of raw, so that data which
@@ -105,12 +130,9 @@ func (e *Encoder) promising(raw []byte) bool {
 		return true
 	}
 	at := (len(raw) - sampleBytes) / 2
-	e.probe.b = e.probe.b[:0]
-	e.deflate.Reset(&e.probe)
-	if compress(e.deflate, raw[at:at+sampleBytes]) != nil {
-		return true
-	}
-	return len(e.probe.b)*20 <= sampleBytes*19
+	var err error
+	e.probe, err = e.compress(e.probe[:0], raw[at:at+sampleBytes])
+	return err != nil || len(e.probe)*20 <= sampleBytes*19
 }
 
 // appendStored appends raw as stored deflate blocks (RFC 1951, 3.2.4).
