@@ -146,7 +146,12 @@ func (w *dirWriter) Abort() error {
 		return nil
 	}
 	w.ended = true
-	// The bytes are given up, so how the file closes does not matter.
+	// The bytes are given up, so how the file ends does not matter. Cutting it
+	// first ends what an NFS client still writes of it: otherwise the client
+	// keeps the removed file under another name, and a full server stays full.
+	if w.file != nil {
+		_ = w.file.Truncate(0)
+	}
 	_ = w.closeFile()
 	err := removeIfThere(w.folder, w.temp)
 	if err == nil {

@@ -255,7 +255,8 @@ func (l *Lease) giveUp(ctx context.Context, cause error) error {
 	return fault.Wrap(also(cause, l.markReleased(ctx)), "lock %s", l.dest)
 }
 
-// markReleased marks the object of our epoch, if it is there and ours.
+// markReleased marks the object of our epoch, if it is there and ours, and
+// removes it where there is no room for the mark.
 func (l *Lease) markReleased(ctx context.Context) error {
 	r, err := readLease(ctx, l.dest, l.epoch)
 	switch {
@@ -267,7 +268,16 @@ func (l *Lease) markReleased(ctx context.Context) error {
 		return nil
 	}
 	r.Released = true
-	return writeLease(ctx, l.dest, l.epoch, Replace, r)
+	err = writeLease(ctx, l.dest, l.epoch, Replace, r)
+	if !fault.Is(err, fault.NoSpace) {
+		return err
+	}
+	// A mark needs room, a removal does not. The next holder may take our
+	// epoch's number again: nothing of ours is written to it any more.
+	if err := l.dest.Remove(ctx, leaseName(l.epoch)); err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	return nil
 }
 
 // stamp sets the times of the record for a lease taken at now.
