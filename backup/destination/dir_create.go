@@ -44,7 +44,7 @@ func (w *dirWriter) begin() error {
 	const attempts = 100
 	var err error
 	for range attempts {
-		if err = w.openTemp(); !errors.Is(err, fs.ErrNotExist) {
+		if err = w.openTemp(); !hasVanished(err) {
 			break
 		}
 	}

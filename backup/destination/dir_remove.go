@@ -42,7 +42,7 @@ func (d *Dir) remove(root *os.Root, name string) error {
 func (d *Dir) syncSurvivor(root *os.Root, folder string) error {
 	for {
 		err := syncPath(root, folder, d.ops.syncFolder)
-		if !errors.Is(err, fs.ErrNotExist) || folder == "." {
+		if !hasVanished(err) || folder == "." {
 			return err
 		}
 		folder = path.Dir(folder)
@@ -134,7 +134,7 @@ func removeEmptyFolder(root *os.Root, folder string) (bool, error) {
 	}
 	err := root.Remove(folder)
 	switch {
-	case err == nil || errors.Is(err, fs.ErrNotExist):
+	case err == nil || hasVanished(err):
 		return true, nil
 	case errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EBUSY):
 		return false, nil // somebody writes there, or it is a mount point
@@ -148,6 +148,13 @@ func removeIfThere(folder *os.Root, base string) error {
 		return err
 	}
 	return nil
+}
+
+// hasVanished reports whether the folder that was worked on has been removed
+// meanwhile. An NFS client that has it in its cache hears that its handle is
+// stale.
+func hasVanished(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESTALE)
 }
 
 func isGone(err error) bool {
