@@ -52,10 +52,9 @@ test: race-check servers ## vet, lint, generated code, unit and system tests
 	.ci/generated
 	@# What waits most begins first.
 	mkdir -p $(dir $(LEFT_OUT)) && rm -f $(LEFT_OUT)
-	BROCK_LEFT_OUT=$(LEFT_OUT) go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./.ci/release $$(go list ./... | grep -v /systest/nfs$$) ./.ci/slowest
+	BROCK_LEFT_OUT=$(LEFT_OUT) go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./systest/nfs ./.ci/release ./... ./.ci/slowest
 	go run ./systest/bench $(QUICKBENCH)
 	@.ci/left-out $(LEFT_OUT)
-	@echo '!!! NOT RUN: the tests on a real NFS mount (make nfs), which fail now and then' >&2
 
 # Without a race detector a developer may go on, CI may not.
 .PHONY: race-check
@@ -72,10 +71,6 @@ release: ## build what is published, for all platforms, into dist/: archives, bi
 .PHONY: man
 man: build ## write the manual pages into bin/man
 	bin/brock man bin/man
-
-.PHONY: nfs
-nfs: ## run the tests on a real NFS mount, which are not steady enough yet for `make test`
-	go test -count=1 -v -timeout $(TIMEOUT) ./systest/nfs
 
 .PHONY: bench
 bench: ## print the table of brock beside its peers, at full size (BENCHFLAGS='-scale 0.1 -runs 3')

@@ -40,18 +40,36 @@ func (w *dirWriter) begin() error {
 	if err := checkFree(w.root, w.name, w.mode); err != nil {
 		return err
 	}
-	// A concurrent Remove may take the folder away while it is still empty.
+	// A concurrent Remove may take the folder away while it is still empty. On
+	// NFS that also looks as if something had the folder's name.
 	const attempts = 100
 	var err error
 	for range attempts {
-		if err = w.openTemp(); !hasVanished(err) {
-			break
+		err = w.openTemp()
+		switch {
+		case hasVanished(err):
+		case errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist):
+			if isTaken(w.root, path.Dir(w.name)) {
+				return errTaken // the name of a folder on the way belongs to an object
+			}
+		default:
+			return err
 		}
 	}
-	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
-		return errTaken // the name of a folder on the way belongs to an object
+	if !hasVanished(err) {
+		return errTaken
 	}
 	return err
+}
+
+// isTaken reports whether folder, or one above it, is something else.
+func isTaken(root *os.Root, folder string) bool {
+	for ; folder != "."; folder = path.Dir(folder) {
+		if info, err := root.Lstat(folder); err == nil {
+			return !info.IsDir()
+		}
+	}
+	return false
 }
 
 func (w *dirWriter) openTemp() error {
@@ -76,7 +94,7 @@ func (w *dirWriter) openTemp() error {
 func checkFree(root *os.Root, name string, mode Mode) error {
 	info, err := root.Lstat(name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case hasVanished(err):
 		return nil
 	case errors.Is(err, syscall.ENOTDIR):
 		return errTaken
