@@ -92,7 +92,16 @@ func (m *matcher) parse(src []byte, start, end int, fast bool) {
 			lits = lits[literals:]
 			s = p + n
 			next = s
-			seqs = m.add(seqs, literals, n, dist)
+			sym, extra := distSymbol(dist)
+			seq := uint64(literals)<<32 | uint64(extra)<<16 | uint64(sym)<<8
+			if n > maxMatch {
+				seqs, n = m.cut(seqs, seq, n)
+				seq &= 1<<32 - 1 // the literals are in the first
+			}
+			m.seqs[seqs] = seq | uint64(n-minMatch)
+			m.lengthCount[uint8(n-minMatch)]++
+			m.distCount[sym]++
+			seqs++
 		}
 	}
 	m.nSeqs, m.nLits = seqs, len(m.lits)-len(lits)+copy(lits, src[next:end])
@@ -122,27 +131,22 @@ func (m *matcher) candidates(src []byte, start, stop int, bias uint8) {
 	store64(m.near[:], len(near), 0) // parse looks 8 ahead
 }
 
-// add adds a match, as several where it is longer than the format has them,
-// and returns the number of seqs.
-func (m *matcher) add(seqs, literals, n, dist int) int {
-	sym, extra := distSymbol(dist)
-	seq := uint64(extra)<<16 | uint64(sym)<<8
+// cut adds all but the last part of a match that is longer than the format has
+// them. It returns the number of seqs and the length that is left.
+func (m *matcher) cut(seqs int, seq uint64, n int) (added, rest int) {
 	for n > maxMatch {
 		part := maxMatch
 		if n < maxMatch+minMatch {
 			part = maxMatch - minMatch // leaves enough for another
 		}
-		m.seqs[seqs] = seq | uint64(literals)<<32 | uint64(part-minMatch)
+		m.seqs[seqs] = seq | uint64(part-minMatch)
 		m.lengthCount[part-minMatch]++
-		m.distCount[sym]++
-		n -= part
-		literals = 0
+		m.distCount[seq>>8&31]++
+		seq &= 1<<32 - 1
 		seqs++
+		n -= part
 	}
-	m.seqs[seqs] = seq | uint64(literals)<<32 | uint64(n-minMatch)
-	m.lengthCount[n-minMatch]++
-	m.distCount[sym]++
-	return seqs + 1
+	return seqs, n
 }
 
 // distSymbol returns the symbol of a distance and its extra bits (3.2.5).
