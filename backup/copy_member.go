@@ -98,7 +98,8 @@ func (m *memberCopy) tidy(ctx context.Context, expected []string) error {
 		if !objectPattern.MatchString(base) || slices.Contains(expected, base) {
 			continue
 		}
-		if err := removeObject(ctx, m.To, path.Join(m.from.Path, base)); err != nil {
+		// One that may not be removed would be counted as the backup's.
+		if err := m.To.Remove(ctx, path.Join(m.from.Path, base)); err != nil && !fault.Is(err, fault.NotFound) {
 			return err
 		}
 		delete(m.sizes, base)

@@ -100,6 +100,7 @@ type resumed struct {
 	parts    []archive.Part // that are stored and sound, by key
 	nextPart int            // number for a new part
 	nextNote int
+	stuck    string // an object that would pass for one of the backup's, and must not be removed
 }
 
 // held returns what the source holds for the destination.
@@ -139,7 +140,11 @@ func (b *Backup) resume(ctx context.Context, l *Listing, p *plan, r Resumer, hel
 	var old *resumed
 	if reason == "" {
 		old, err = b.reuse(ctx, *held, snap)
-		if err == nil && len(old.parts) == 0 {
+		switch {
+		case err != nil:
+		case old.stuck != "":
+			reason = old.stuck + " is left of it and may not be removed"
+		case len(old.parts) == 0:
 			reason = "no finished part of it is left"
 		}
 		if err != nil || reason != "" {
@@ -187,7 +192,8 @@ func (b *Backup) unfit(held *Held, l *Listing, p *plan) string {
 }
 
 // reuse reads the notes, verifies the parts that they name, and removes
-// everything else that is in the folder.
+// everything else that is in the folder. Where that may not be removed, the
+// backup cannot go on there: its objects are counted.
 func (b *Backup) reuse(ctx context.Context, held Held, snap *Snapshot) (*resumed, error) {
 	b.Progress.Enter(PhaseResume)
 	names, err := ownObjects(ctx, b.Destination, held.Folder)
@@ -220,10 +226,17 @@ func (b *Backup) reuse(ctx context.Context, held Held, snap *Snapshot) (*resumed
 		saved.StoredBytes += p.StoredBytes
 	}
 	for _, name := range names {
-		if !keep[name] {
-			if err := removeObject(ctx, b.Destination, name); err != nil {
-				return nil, err
-			}
+		if keep[name] {
+			continue
+		}
+		err := b.Destination.Remove(ctx, name)
+		switch isNote := notePattern.MatchString(path.Base(name)); {
+		case err == nil || fault.Is(err, fault.NotFound) || isNote && fault.Is(err, fault.Denied):
+		case fault.Is(err, fault.Denied):
+			old.stuck = name
+			return old, nil
+		default:
+			return nil, err
 		}
 	}
 	if err := destination.RemoveDebris(ctx, b.Destination, held.Folder); err != nil && !fault.Is(err, fault.Denied) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -189,39 +190,35 @@ func (t *tracker) expired(now time.Time) []*seriesState {
 	if t.backups > 0 || len(t.series) == 0 {
 		return nil
 	}
-	reason := ""
 	grown := t.grown()
-	tooOld := func(h *headState) bool {
+	// why a pin is to go, or "".
+	due := func(at time.Time, storeBytes int64) string {
 		switch {
-		case h == nil:
-			return false
-		case t.pinMaxAge >= 0 && now.Sub(h.At) >= t.pinMaxAge:
-			reason = fmt.Sprintf("its delete pin was dropped after %s", ageText(t.pinMaxAge))
-			return true
-		case t.pinMaxGrowth > 0 && h.StoreBytes > 0 && grown-h.StoreBytes >= t.pinMaxGrowth:
-			reason = fmt.Sprintf("its delete pin was dropped when the store had grown by %d MiB", t.pinMaxGrowth>>20)
-			return true
+		case t.pinMaxAge >= 0 && now.Sub(at) >= t.pinMaxAge:
+			return fmt.Sprintf("its delete pin was dropped after %s", ageText(t.pinMaxAge))
+		case t.pinMaxGrowth > 0 && storeBytes > 0 && grown-storeBytes >= t.pinMaxGrowth:
+			return fmt.Sprintf("its delete pin was dropped when the store had grown by %d MiB", t.pinMaxGrowth>>20)
 		}
-		return false
+		return ""
 	}
 	var states []*seriesState
 	for _, s := range t.series {
-		heldTooLong := s.Held != nil && now.Sub(s.Held.At) >= t.pinMaxAge
-		if !tooOld(s.Committed) && !tooOld(s.Pending) && !heldTooLong {
-			continue
-		}
 		next := *s
-		if tooOld(s.Committed) {
-			next.Committed = nil
+		for _, head := range []**headState{&next.Committed, &next.Pending} {
+			if h := *head; h != nil {
+				if reason := due(h.At, h.StoreBytes); reason != "" {
+					*head, next.Dropped = nil, reason
+				}
+			}
 		}
-		if tooOld(s.Pending) {
-			next.Pending = nil
+		if s.Held != nil {
+			if reason := due(s.Held.At, 0); reason != "" {
+				next.Held, next.Dropped = nil, cmp.Or(next.Dropped, reason)
+			}
 		}
-		if heldTooLong {
-			next.Held = nil
+		if next != *s {
+			states = append(states, &next)
 		}
-		next.Dropped = reason
-		states = append(states, &next)
 	}
 	return states
 }
