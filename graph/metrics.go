@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/brockdb/brock/backup/fault"
-	"github.com/brockdb/brock/graph/caller"
 	"github.com/brockdb/brock/graph/graphiql"
 )
 
@@ -64,30 +63,37 @@ func (s *Server) registerMetrics() {
 
 // scraped lets through what may collect metrics. Collectors cannot log in, and
 // many can send no header but Authorization: where the alpha asks for a token or
-// a login, either will do, and a bearer may hold it.
+// a login, either will do, and a bearer or a password (basic.go) may hold it.
 func (s *Server) scraped(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.access.token == nil && s.options.Users == nil || s.mayScrape(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		s.deny(w, r, http.StatusUnauthorized, fault.New(fault.Denied, opUse(r), "neither a token nor a login was sent").
-			WithHint("send the --auth_token or an access token as Authorization: Bearer …"))
+		w.Header().Set("WWW-Authenticate", `Basic realm="brock metrics", charset="UTF-8"`)
+		s.deny(w, r, http.StatusUnauthorized, fault.New(fault.Denied, opUse(r), "neither a token nor a login was sent, or a wrong one").
+			WithHint("send the --auth_token or an access token as Authorization: Bearer …, or a user and password as Basic"))
 	})
 }
 
 func (s *Server) mayScrape(r *http.Request) bool {
-	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		bearer = ""
+	}
 	if s.access.token != nil {
 		from := addressOf(r)
 		if s.access.guesses.Wait(from) > 0 {
 			return false
 		}
 		sent := sha256.Sum256([]byte(bearer))
+		if s.basicAllowed(r) {
+			return true
+		}
 		if s.access.rightToken(r) || subtle.ConstantTimeCompare(sent[:], s.access.token[:]) == 1 {
 			return true
 		}
-		if bearer != "" || r.Header.Get(tokenHeader) != "" {
+		if r.Header.Get("Authorization") != "" || r.Header.Get(tokenHeader) != "" {
 			s.access.guesses.Failed(from)
 		}
 	}
@@ -95,9 +101,9 @@ func (s *Server) mayScrape(r *http.Request) bool {
 		return false
 	}
 	for _, token := range []string{bearer, r.Header.Get(accessHeader)} {
-		if who, err := s.options.Users.Check(token); err == nil && (who.Role == caller.Reader || who.Role == caller.Guardian) {
+		if mayRead(s.options.Users.Check(token)) {
 			return true
 		}
 	}
-	return false
+	return s.access.token == nil && s.basicAllowed(r)
 }

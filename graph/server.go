@@ -55,6 +55,7 @@ type Server struct {
 	certs   *certificates // nil without TLS
 	memory  *budget.Budget
 	conns   *connections
+	basic   basicLogins
 	http    *http.Server
 	routes  http.Handler
 	ready   atomic.Pointer[service]
