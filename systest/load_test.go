@@ -25,7 +25,7 @@ import (
 
 // soak is how long the alpha is under load; an hour of it is `go test
 // ./systest -run TestLoad -soak 1h -timeout 2h`.
-var soak = flag.Duration("soak", 12*time.Second, "how long TestLoad loads the alpha")
+var soak = flag.Duration("soak", 12*time.Second, "how long TestLoad and TestSoak load the alpha")
 
 // loader is one alpha and what is done to it.
 type loader struct {
