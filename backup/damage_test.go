@@ -195,6 +195,7 @@ func TestTruncatedTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantUnreadable(t, d, "mapped file")
+	badgerLeaks.now()
 }
 
 // TestUnreadableValue damages the value log.

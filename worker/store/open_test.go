@@ -173,6 +173,7 @@ func TestOpenAfterUnborn(t *testing.T) {
 		if db, err := badger.OpenManaged(badger.DefaultOptions(o.Dir).WithLogger(nil)); err == nil {
 			t.Error(db.Close(), "this Badger opens a directory with an empty "+name+": the repair is not needed")
 		}
+		badgerLeaks.now()
 	}
 }
 
