@@ -75,6 +75,8 @@ type tableSink struct {
 	// syncs makes tables durable beside the workers: that is waiting, and they
 	// have more to do.
 	syncs errgroup.Group
+
+	released sync.Once
 }
 
 // maxSyncs bounds how many tables wait to be durable.
@@ -177,11 +179,17 @@ func writeTable(name string, b *table.Builder) (*z.MmapFile, error) {
 // abort waits for what is under way. Its errors add nothing to why it is called.
 func (s *tableSink) abort() error {
 	_ = s.syncs.Wait()
+	s.release()
 	return nil
 }
 
+// release ends the goroutine of the pool and gives its memory back. Nothing is
+// built any more.
+func (s *tableSink) release() { s.released.Do(s.opts.AllocPool.Release) }
+
 // finish writes the MANIFEST, then has Badger open the directory, and counts.
 func (s *tableSink) finish() (int64, error) {
+	defer s.release()
 	if err := s.syncs.Wait(); err != nil {
 		return 0, err
 	}

@@ -26,7 +26,8 @@ const (
 	exitDamaged = 3
 )
 
-// processDeadline is far beyond what any process of a test takes.
+// processDeadline is far beyond what any process of a test takes, beside those
+// that are loaded for as long as -soak says.
 const processDeadline = 2 * time.Minute
 
 // environment is that of every process: none of brock's and none of Vault's
@@ -54,7 +55,7 @@ func start(t *testing.T, env []string, args ...string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.AfterFunc(processDeadline, func() { _ = p.cmd.Process.Kill() }) // it may have ended
+	deadline := time.AfterFunc(processDeadline+2*(*soak), func() { _ = p.cmd.Process.Kill() }) // it may have ended
 	p.exit = sync.OnceValue(func() int {
 		_ = p.cmd.Wait() // the exit code says it
 		deadline.Stop()

@@ -125,7 +125,7 @@ func (c *compactions) check() error {
 func (s changeSet) digest() string {
 	h := sha256.New()
 	for _, change := range s {
-		fmt.Fprintln(h, change.Op, change.Id, change.Level, change.KeyId, change.Compression)
+		_, _ = fmt.Fprintln(h, change.Op, change.Id, change.Level, change.KeyId, change.Compression)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -167,10 +167,9 @@ func TestDiskFails(t *testing.T) {
 			dir, back := f.Dir+"/d"+name, f.Back+"/d"+name
 			f.Heal()
 			n, end := runDiskChild(t, dir, func() {
-				switch {
-				case c.nth == 0:
+				if c.nth == 0 {
 					f.Fail(c.op, c.errno)
-				default:
+				} else {
 					f.FailNthOf(c.op, c.of, c.nth, c.errno)
 				}
 			})

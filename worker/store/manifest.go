@@ -137,7 +137,7 @@ func failedSets(sets []changeSet, ghosts []uint64, note *ghostNote) (failed map[
 				continue
 			}
 			flushed := len(set) == 1 && set[0].Level == 0
-			if !removed && !(flushed && slices.Contains(note.Tables, id)) {
+			if !removed && (!flushed || !slices.Contains(note.Tables, id)) {
 				return nil, id, false
 			}
 			failed[i] = true
