@@ -5,6 +5,7 @@ import (
 
 	badger "github.com/dgraph-io/badger/v4"
 
+	"github.com/brockdb/brock/backup"
 	"github.com/brockdb/brock/backup/fault"
 )
 
@@ -18,7 +19,7 @@ func (r reader) get(key []byte) (value []byte, version uint64, ok bool, err erro
 	for attempt := 1; ; attempt++ {
 		item, err := r.txn.Get(key)
 		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil, 0, false, nil
+			return nil, 0, false, r.absent(key)
 		}
 		if err == nil {
 			value, err = itemValue(item, nil)
@@ -30,6 +31,25 @@ func (r reader) get(key []byte) (value []byte, version uint64, ok bool, err erro
 			return nil, 0, false, err
 		}
 	}
+}
+
+// absent returns an error unless a key that Badger did not find is not there: it
+// does not find what lies in a block that cannot be read.
+func (r reader) absent(key []byte) error {
+	it := r.txn.NewKeyIterator(key, badger.IteratorOptions{})
+	defer it.Close()
+	it.Rewind()
+	return whole(it)
+}
+
+// whole returns an error when an iterator that has ended left out what could not
+// be read.
+func whole(it *badger.Iterator) error {
+	err := backup.Unreadable(it)
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Corrupt, "read the store", "a table of it is damaged: %w", err).WithHint(restoreHint)
 }
 
 // itemValue returns a copy of an item's value in buf. Badger logs a failed read
@@ -48,7 +68,8 @@ func itemValue(item *badger.Item, buf []byte) ([]byte, error) {
 }
 
 // scan calls fn for every live key under prefix, from key from on, in ascending
-// order. The item is valid during the call only.
+// order. The item is valid during the call only. What cannot be read is an error
+// when the rest has been read, of kind Corrupt.
 func (r reader) scan(prefix, from []byte, fn func(*badger.Item) error) error {
 	options := badger.DefaultIteratorOptions
 	options.PrefetchValues = false
@@ -60,7 +81,7 @@ func (r reader) scan(prefix, from []byte, fn func(*badger.Item) error) error {
 			return err
 		}
 	}
-	return nil
+	return whole(it)
 }
 
 // collections calls fn for the collections whose catalog keys have prefix.

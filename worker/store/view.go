@@ -110,7 +110,7 @@ func (v *View) Namespaces() ([]string, error) {
 		names = append(names, ref.Namespace)
 		it.Seek(afterNamespace(ref.Namespace))
 	}
-	return names, nil
+	return names, fault.Wrap(whole(it), "list namespaces")
 }
 
 // Collections returns the collections of a namespace, or of all when namespace
