@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -78,6 +79,9 @@ func (r reader) scan(prefix, from []byte, fn func(*badger.Item) error) error {
 	defer it.Close()
 	for it.Seek(from); it.Valid(); it.Next() {
 		if err := fn(it.Item()); err != nil {
+			if errors.Is(err, errEnd) { // other tables went on where one was left out
+				err = cmp.Or(whole(it), err)
+			}
 			return err
 		}
 	}

@@ -74,6 +74,13 @@ func TestScanOfUnreadableBlock(t *testing.T) {
 	if _, _, err := v.Get("", "c", "k0000x"); !fault.Is(err, fault.NotFound) || lost == 0 {
 		t.Errorf("%d records are in the block; of one that never was it said %v", lost, err)
 	}
+	put(t, s, "c", "z", "1") // in another table than the damage
+	later := openView(t, s)
+	defer later.Close()
+	err = later.Scan(t.Context(), "", "c", ScanOptions{Limit: seen + 1}, func(string, []byte, uint64) error { return nil })
+	if !fault.Is(err, fault.Corrupt) {
+		t.Errorf("a page that ends after the damage: %v", err)
+	}
 	err = v.Scan(t.Context(), "", "c", ScanOptions{Limit: 5}, func(string, []byte, uint64) error { return nil })
 	if err != nil {
 		t.Errorf("a page before the damage: %v", err)
