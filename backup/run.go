@@ -176,11 +176,14 @@ func (b *Backup) leased(ctx context.Context, lease *destination.Lease) (*manifes
 	if err != nil {
 		return nil, run.giveUp(ctx, cause(ctx, err))
 	}
+	// It exists: who cancels it now is too late.
+	ending, cancel := detached(ctx)
+	defer cancel()
 	m := run.manifest
-	if err := b.Source.Committed(ctx, b.head(m, manifest.Digest(stored))); err != nil {
+	if err := b.Source.Committed(ending, b.head(m, manifest.Digest(stored))); err != nil {
 		return m, fault.Wrap(err, "record in the database that backup %s is stored", m.Path)
 	}
-	return m, run.notes.end(ctx)
+	return m, run.notes.end(ending)
 }
 
 // withLease cancels the context when the lease is lost.

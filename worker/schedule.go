@@ -107,7 +107,7 @@ func (n scheduled) Start(ctx context.Context, s schedule.Schedule) (taskID strin
 	if err != nil {
 		return "", err
 	}
-	params := BackupParams{Destination: d.String()}
+	params := BackupParams{Destination: d.String(), Selection: job.Selection}
 	return n.tasks.Submit(ctx, task.Backup, params, func(running context.Context, p *backup.Progress) (any, error) {
 		full, err := n.seriesIsLong(running, d, job.FullEvery)
 		if err != nil {

@@ -70,6 +70,9 @@ const (
 	maxNumber = 1000 // of schedules
 	maxGap    = time.Minute
 	spareTime = time.Minute // a run that begins later was missed
+	// A clock that is set back further than this stood ahead before: what was
+	// done by it does not count, or nothing would run until that time comes.
+	setBack = time.Hour
 )
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)

@@ -192,6 +192,10 @@ func (s *Scheduler) runDue(ctx context.Context) time.Duration {
 		if ctx.Err() != nil {
 			return wait
 		}
+		if now := s.Now(); e.Done.Sub(now) > setBack {
+			e.Done = now
+			s.plan(e)
+		}
 		if !s.Now().Before(e.start) && !e.Next.IsZero() {
 			s.run(ctx, e)
 		}
