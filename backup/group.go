@@ -34,7 +34,7 @@ type GroupRequest struct {
 	Key         ee.Key
 	Level       archive.Level
 	ChunkBytes  int
-	PartBytes   int64
+	PartBytes   int64 // 0 means DefaultPartBytes
 	Workers     int
 	Progress    *Progress
 
@@ -51,6 +51,9 @@ type GroupRequest struct {
 // manifest says of it. On an error objects may be left in the folder; without a
 // manifest they are no backup.
 func RunGroup(ctx context.Context, q GroupRequest) (*manifest.Group, error) {
+	if q.PartBytes == 0 {
+		q.PartBytes = DefaultPartBytes
+	}
 	layout, err := checkBadger()
 	if err == nil {
 		err = checkOracle()
@@ -167,7 +170,7 @@ func (w *rangeWriter) emit(rec *archive.Record, newKey bool) error {
 		return fault.New(fault.Corrupt, fmt.Sprintf("back up key %x", clip(rec.Key)),
 			"its version %d is not in (%d, %d]", rec.Version, g.Since, g.Snapshot.ReadTs)
 	}
-	if w.part != nil && newKey && (w.part.LineBytes() > archive.MaxPartLine || g.PartBytes > 0 && w.part.StoredBytes() >= g.PartBytes) {
+	if w.part != nil && newKey && (w.part.LineBytes() > archive.MaxPartLine || w.part.StoredBytes() >= g.PartBytes) {
 		if err := w.finish(); err != nil {
 			return err
 		}

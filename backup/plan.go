@@ -32,6 +32,9 @@ func (b *Backup) plan(ctx context.Context, l *Listing) (*plan, error) {
 		p.reason = "forceFull was asked for"
 		return p, nil
 	case len(l.Series) == 0 && len(l.Damaged) == 0:
+		if err := b.missing(); err != nil {
+			return nil, err
+		}
 		p.reason = "there was no backup at this destination"
 		return p, nil
 	}
@@ -56,6 +59,21 @@ func (b *Backup) plan(ctx context.Context, l *Listing) (*plan, error) {
 	}
 	p.parent = &parent
 	return p, nil
+}
+
+// missing refuses a destination that has lost the backups it should have.
+func (b *Backup) missing() error {
+	r, ok := b.Source.(Rememberer)
+	if !ok {
+		return nil
+	}
+	at := b.Destination.String()
+	id := r.Remembers(at)
+	if id == "" {
+		return nil
+	}
+	return fault.New(fault.Mixed, "back up to "+at, "no backup is there, but series %s of this database should be", id).
+		WithHint("is the file system mounted, and the right bucket meant? If its backups were removed, %s", forceFullHint)
 }
 
 const forceFullHint = "start a new series with forceFull: true (--force_full)"

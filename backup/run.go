@@ -35,7 +35,7 @@ type Backup struct {
 
 	Level      archive.Level
 	ChunkBytes int    // raw bytes per compressed chunk; 0 means 2 MiB
-	PartBytes  int64  // stored bytes after which a part ends; 0 means that key ranges alone make parts
+	PartBytes  int64  // stored bytes after which a part ends; 0 means DefaultPartBytes
 	Workers    int    // parallel scanners; 0 means half the cores, at least one
 	Owner      string // who holds the lease meanwhile, for messages
 
@@ -51,6 +51,10 @@ type Backup struct {
 // DefaultChunkBytes is the raw size of a compressed chunk. Between 1 and 4 MiB
 // neither ratio nor speed change.
 const DefaultChunkBytes = 2 << 20
+
+// DefaultPartBytes ends a part that its key range alone, of 1 GiB of tables at
+// most, has not ended. S3 takes 10,000 uploads of 8 MiB for one object.
+const DefaultPartBytes = 16 << 30
 
 // defaults returns b with its zero fields set, or says what is missing.
 func (b *Backup) defaults() (*Backup, error) {

@@ -42,6 +42,16 @@ type Source interface {
 	Committed(ctx context.Context, head Head) error
 }
 
+// Rememberer is a Source that knows where its backups are. Where one should be
+// and none is to be seen, a backup is refused: most often a file system is not
+// mounted, and a full would be written into the folder that it hides.
+type Rememberer interface {
+	Source
+	// Remembers returns the series whose newest backup the database committed
+	// at destination, and keeps deletes visible for; "" when there is none.
+	Remembers(destination string) (backupID string)
+}
+
 // Head names the newest backup of a series.
 type Head struct {
 	Destination string // canonical URI

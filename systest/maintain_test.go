@@ -134,13 +134,15 @@ func TestPruneMutation(t *testing.T) {
 		t.Errorf("the backup after a prune is %+v", last)
 	}
 	h.see(t)
-	// A series that somebody removed is not extended.
+	// A series that somebody removed is not extended, and none is begun unasked.
 	for _, m := range list(t, to) {
 		if err := os.RemoveAll(filepath.Join(to, m.Path)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if again := manifestOf(t, to, a.backup(t, to, false)); again.Type != "full" {
+	_, err = a.submit(t, to, false)
+	wantRefusal(t, err, fault.Mixed, "no backup is there", "forceFull: true")
+	if again := manifestOf(t, to, a.backup(t, to, true)); again.Type != "full" {
 		t.Errorf("a backup without its series is %+v", again)
 	}
 	for input, text := range map[string]string{

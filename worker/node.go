@@ -97,11 +97,10 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	if o.Metrics != nil {
-		if o.Storage.Observer == nil {
-			o.Storage.Observer = o.Metrics
-		} else {
-			o.Storage.Observer = observers{o.Storage.Observer, o.Metrics}
-		}
+		o.Storage.Observer = observing(o.Storage.Observer, o.Metrics)
+	}
+	if glog.V(logCalls) {
+		o.Storage.Observer = observing(o.Storage.Observer, storageLog{})
 	}
 	db, err := store.Open(store.Options{
 		Dir: o.Dir, Group: o.Group, AtRest: o.AtRest, BlockCacheBytes: o.BlockCacheBytes, PinMaxAge: o.PinMaxAge, PinMaxGrowth: o.PinMaxGrowth, Now: o.Now,

@@ -97,6 +97,14 @@ func (n *Node) state() metrics.State {
 	return s
 }
 
+// observing adds an observer to the one there may be.
+func observing(first, second destination.Observer) destination.Observer {
+	if first == nil {
+		return second
+	}
+	return observers{first, second}
+}
+
 // observers tells two of what is told to one.
 type observers struct{ first, second destination.Observer }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/golang/glog"
@@ -36,6 +37,7 @@ type alphaOptions struct {
 	keptTasks      uint32
 	drain          time.Duration
 	diskWatchdog   time.Duration
+	verbosity      uint8
 	storage        storageFlags
 }
 
@@ -87,11 +89,12 @@ func (o *alphaOptions) addFlags(cmd *cobra.Command) {
 	flags.DurationVar(&o.drain, "drain", 20*time.Second, "`TIME` that requests under way are given when the alpha ends")
 	flags.DurationVar(&o.diskWatchdog, "disk_watchdog", 30*time.Second,
 		"`TIME` that an alpha whose database takes no more writes goes on reading and says so, before it ends with 1")
+	flags.Uint8VarP(&o.verbosity, "v", "v", 0, "`LEVEL` of the log: from 2 on with each call of storage, from 3 on with each request")
 	o.storage.add(cmd)
 	require(cmd, "postings")
 	completeDirs(cmd, "postings")
 	completeNothing(cmd, "http", "heartbeat_url", "group", "pin_max_age", "pin_max_growth_mb", "block_cache_mb",
-		"backup_workers", "queued_tasks", "kept_tasks", "drain", "disk_watchdog")
+		"backup_workers", "queued_tasks", "kept_tasks", "drain", "disk_watchdog", "v")
 }
 
 // check refuses zeros that the packages below would take for their default.
@@ -117,7 +120,7 @@ func (o *alphaOptions) run(ctx context.Context, cmd *cobra.Command) (err error) 
 	if err := o.check(); err != nil {
 		return err
 	}
-	if err := logToStderr(); err != nil {
+	if err := logToStderr(o.verbosity); err != nil {
 		return err
 	}
 	defer glog.Flush()
@@ -247,6 +250,6 @@ func warnOfNetwork(address net.Addr) {
 }
 
 // logToStderr sets glog up, whose flags are no flags of brock.
-func logToStderr() error {
-	return errors.Join(flag.CommandLine.Parse(nil), flag.Set("logtostderr", "true"))
+func logToStderr(verbosity uint8) error {
+	return errors.Join(flag.CommandLine.Parse(nil), flag.Set("logtostderr", "true"), flag.Set("v", strconv.Itoa(int(verbosity))))
 }

@@ -28,7 +28,10 @@ type heldState struct {
 	At time.Time `json:"at"` // when it was held
 }
 
-var _ backup.Resumer = source{}
+var (
+	_ backup.Resumer    = source{}
+	_ backup.Rememberer = source{}
+)
 
 // Hold pins the snapshot of a backup, durably.
 func (s source) Hold(ctx context.Context, h backup.Held) error {

@@ -42,6 +42,14 @@ func (s *selected) Extendable(ctx context.Context, head backup.Head) (string, er
 	return s.source.Extendable(ctx, head)
 }
 
+// Remembers implements backup.Rememberer.
+func (s *selected) Remembers(destination string) string {
+	if r, ok := s.source.(backup.Rememberer); ok {
+		return r.Remembers(destination)
+	}
+	return ""
+}
+
 func (s *selected) Prepare(ctx context.Context, snap *backup.Snapshot, head backup.Head) error {
 	return s.source.Prepare(ctx, snap, head)
 }

@@ -107,6 +107,20 @@ func (s source) Extendable(ctx context.Context, head backup.Head) (string, error
 	return fmt.Sprintf("backup %d of series %s is not the last one this database made of it", head.BackupNum, head.BackupID), nil
 }
 
+// Remembers returns the series that was committed last at a destination, as long
+// as its deletes are pinned.
+func (s source) Remembers(destination string) string {
+	t := s.store.tracker
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, state := range t.series {
+		if state.Committed != nil && state.Destination == destination {
+			return id
+		}
+	}
+	return ""
+}
+
 // covers is the last line of defense: whatever the states say, deletes that
 // compaction may have discarded cannot be in an incremental.
 func (t *tracker) covers(head backup.Head) string {
