@@ -70,7 +70,10 @@ func (m *matcher) parse(src []byte, start, end int, fast bool) {
 			i += bits.TrailingZeros64(good) >> 3
 			n := (int(m.near[i]) - bias) >> 3
 			p, dist := stripe+2*i, int(m.far[i])+1
-			if n == 7 {
+			// Whether 7 bytes are all cannot be guessed; whether 14 are, mostly can.
+			more := bits.TrailingZeros64((load64(src, p+7)^load64(src, p+7-dist))|1<<63) >> 3
+			n += more & -((n + 1) >> 3)
+			if n == 14 {
 				n = matchLen(src, p, p-dist)
 			}
 			// A match may have begun at the odd position before.
@@ -159,10 +162,10 @@ func distSymbol(dist int) (sym, extra uint32) {
 	return (2*n + x>>(n&31)) & 31, x & (1<<(n&31) - 1)
 }
 
-// matchLen returns how many bytes from p on are those from q on. The first 7
+// matchLen returns how many bytes from p on are those from q on. The first 14
 // are.
 func matchLen(src []byte, p, q int) int {
-	n := 7
+	n := 14
 	for p+n+8 <= len(src) {
 		if x := load64(src, p+n) ^ load64(src, q+n); x != 0 {
 			return n + bits.TrailingZeros64(x)>>3
