@@ -171,7 +171,11 @@ func (h *history) step() {
 	case x < 58:
 		h.clock.forward([]time.Duration{-3 * time.Hour, 9 * 24 * time.Hour}[h.random.IntN(2)])
 	case x < 78:
-		h.backup(h.place())
+		p := h.place()
+		if h.backup(p) && h.random.IntN(3) > 0 { // it may go on
+			h.change(h.random.IntN(3))
+			h.backup(p)
+		}
 	case x < 85:
 		h.copy()
 	case x < 90:
@@ -261,8 +265,8 @@ func (h *history) job(p *place, selection manifest.Selection) *backup.Backup {
 }
 
 // backup takes one at a place: undisturbed, canceled, beside changes, or by a
-// process that dies.
-func (h *history) backup(p *place) {
+// process that dies. It reports whether it was cut off.
+func (h *history) backup(p *place) (cut bool) {
 	b := h.job(p, h.selection(p))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -296,6 +300,7 @@ func (h *history) backup(p *place) {
 		h.did["resumed"]++
 	}
 	h.settle(p, b, kind, made, err)
+	return made == nil && (kind == "dies" || kind == "fails")
 }
 
 // settle holds what a backup said of itself against what is at the place.
@@ -304,6 +309,9 @@ func (h *history) settle(p *place, b *backup.Backup, kind string, made *manifest
 		h.did[made.Type]++
 	}
 	quiet := kind == "quiet" || kind == "beside changes"
+	if quiet && err != nil && made != nil {
+		h.fatal("backup %s to %s is stored, and: %v", made.Path, p.name, err)
+	}
 	if quiet && err != nil && !(fault.Is(err, fault.NotFound) && !b.Selection.IsZero()) && !fault.Is(err, fault.Usage) {
 		h.fatal("a backup to %s failed: %v", p.name, err)
 	}
@@ -311,7 +319,7 @@ func (h *history) settle(p *place, b *backup.Backup, kind string, made *manifest
 	switch {
 	case len(fresh) > 1 || made != nil && (len(fresh) != 1 || fresh[0].Path != made.Path):
 		h.fatal("%d backups are new at %s, and the one that was made is %v (%v)", len(fresh), p.name, made, err)
-	case made == nil && len(fresh) > 0 && kind == "canceled":
+	case made == nil && len(fresh) > 0 && (kind == "canceled" || quiet):
 		h.fatal("backup %s at %s was said to be canceled: %v", fresh[0].Path, p.name, err)
 	}
 	if kind == "dies" {
