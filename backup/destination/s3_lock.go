@@ -8,9 +8,10 @@ import (
 )
 
 // isKept reports whether an object is part of a backup, which a retention is
-// for. Leases and probes come and go.
+// for. Leases, marks and probes come and go: a mark that stayed would say for
+// minutes that a series is read, or removed, when it is not.
 func isKept(name string) bool {
-	return strings.Contains(name, "/") && !strings.HasPrefix(name, leaseDir+"/")
+	return strings.Contains(name, "/") && !strings.HasPrefix(name, leaseDir+"/") && !strings.HasPrefix(name, markDir+"/")
 }
 
 // checkLock refuses a retention where the bucket has no object lock. It asks

@@ -273,7 +273,7 @@ func (h *history) backup(p *place) (cut bool) {
 	hook := &backuptest.Hook{Destination: p.faulty}
 	b.Destination = hook
 	kind := []string{"quiet", "quiet", "beside changes", "canceled", "dies", "fails"}[h.random.IntN(6)]
-	calls := h.random.IntN(60)
+	calls := 20 + h.random.IntN([]int{40, 160}[h.random.IntN(2)]) // most come before the first part
 	switch kind {
 	case "beside changes", "canceled":
 		var created atomic.Int64
@@ -299,6 +299,9 @@ func (h *history) backup(p *place) (cut bool) {
 	if b.Progress.Resumed().Parts > 0 {
 		h.did["resumed"]++
 	}
+	if why := b.Progress.Resumed().Afresh; why != "" {
+		h.did["afresh: "+why]++
+	}
 	h.settle(p, b, kind, made, err)
 	return made == nil && (kind == "dies" || kind == "fails")
 }
@@ -312,7 +315,8 @@ func (h *history) settle(p *place, b *backup.Backup, kind string, made *manifest
 	if quiet && err != nil && made != nil {
 		h.fatal("backup %s to %s is stored, and: %v", made.Path, p.name, err)
 	}
-	if quiet && err != nil && !(fault.Is(err, fault.NotFound) && !b.Selection.IsZero()) && !fault.Is(err, fault.Usage) {
+	refused := fault.Is(err, fault.Usage) || fault.Is(err, fault.NotFound) && !b.Selection.IsZero()
+	if quiet && err != nil && !refused {
 		h.fatal("a backup to %s failed: %v", p.name, err)
 	}
 	fresh := h.look(p, func(m manifest.Stored) bool { return m.DBID == h.s.ID() })
