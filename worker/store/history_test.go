@@ -165,6 +165,9 @@ func (h *history) step() {
 	case x < 48:
 		h.many()
 	case x < 52:
+		if _, err := h.s.RewriteValueLog(context.Background()); err != nil {
+			h.t.Fatal(err)
+		}
 		flatten(h.t, h.s)
 	case x < 56:
 		h.reopen()

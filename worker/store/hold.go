@@ -151,6 +151,13 @@ func (t *tracker) openHeld(h backup.Held) (opened *list.Element, reason string) 
 	return t.registerOld(h.ReadTs), ""
 }
 
+// openAt opens a snapshot at any ts.
+func (t *tracker) openAt(ts uint64) *list.Element {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.registerOld(ts)
+}
+
 // registerOld opens a snapshot at any ts. Called with the lock.
 func (t *tracker) registerOld(ts uint64) *list.Element {
 	after := t.open.Back()

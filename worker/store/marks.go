@@ -26,10 +26,11 @@ func ownSpace(space string) bool {
 
 // Keys in spaceStore.
 const (
-	keyIdentity = "identity" // identity
-	keyCommit   = "commit"   // the newest commit that deleted something
-	keyMarker   = "marker"   // rewritten by every backup, see Begin
-	keyRestored = "restored" // restoreMark
+	keyIdentity  = "identity"  // identity
+	keyCommit    = "commit"    // the newest commit that deleted something
+	keyMarker    = "marker"    // rewritten by every backup, see Begin
+	keyRewriting = "rewriting" // there while a value log file is rewritten
+	keyRestored  = "restored"  // restoreMark
 )
 
 // formatVersion is raised when a store written by this code can no longer be

@@ -209,6 +209,9 @@ func (s *Store) loadState(r reader, o Options) error {
 	if err := s.loadReaps(r); err != nil {
 		return err
 	}
+	if err := s.endRewrite(r); err != nil {
+		return err
+	}
 	s.tracker.publish(c.lastTs, nil) // only now: the pins are known
 	return s.dropUnfinished(r)
 }

@@ -60,12 +60,16 @@ func itemValue(item *badger.Item, buf []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	pointer := item.EstimatedSize() != item.KeySize()+item.ValueSize()
-	if pointer && len(value) == 0 {
+	if inValueLog(item) && len(value) == 0 {
 		return nil, fault.New(fault.Corrupt, "read value of stored key "+quote(string(item.Key())),
 			"its value log entry is missing or damaged")
 	}
 	return value, nil
+}
+
+// inValueLog reports whether an item's value is in the value log.
+func inValueLog(item *badger.Item) bool {
+	return item.EstimatedSize() != item.KeySize()+item.ValueSize()
 }
 
 // scan calls fn for every live key under prefix, from key from on, in ascending

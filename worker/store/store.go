@@ -8,7 +8,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -116,29 +115,4 @@ func (s *Store) ScanLocal(ctx context.Context, space string, fn func(key string,
 		}
 		return fn(key, value)
 	})
-}
-
-// discardRatio is the part of a value log file that must be garbage before the
-// rest is written anew: at a half, a large value is written twice on average.
-const discardRatio = 0.5
-
-// RewriteValueLog gives the space of deleted and overwritten values of 1 MiB
-// and more back to the file system, as far as compaction has found them. It
-// returns the number of files that were rewritten. Call it from time to time;
-// one that runs meanwhile makes it return at once.
-func (s *Store) RewriteValueLog(ctx context.Context) (files int, err error) {
-	if !s.maintenance.TryLock() {
-		return 0, nil
-	}
-	defer s.maintenance.Unlock()
-	for ctx.Err() == nil {
-		switch err := s.db.RunValueLogGC(discardRatio); {
-		case errors.Is(err, badger.ErrNoRewrite):
-			return files, nil
-		case err != nil:
-			return files, fault.Wrap(err, "rewrite value log")
-		}
-		files++
-	}
-	return files, fault.New(fault.Canceled, "rewrite value log", "%w", context.Cause(ctx))
 }
