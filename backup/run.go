@@ -109,7 +109,8 @@ func (b *Backup) Check(ctx context.Context) error {
 }
 
 // Next tells what Run would make now: reason is "" for an incremental, else why
-// it would be a full. The error is what would be refused. Nothing is written.
+// it would be a full. The error is what would be refused. Nothing is written at
+// the destination; the source may learn that its last backup is stored.
 func (b *Backup) Next(ctx context.Context) (reason string, err error) {
 	c, err := b.defaults()
 	if err != nil {
