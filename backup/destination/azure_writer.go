@@ -146,7 +146,8 @@ func (w *azureWriter) Commit(ctx context.Context) error {
 	if len(w.blocks) > 0 {
 		request = w.join
 	}
-	p := &publication{bucket: &w.store.bucket, name: w.name, mode: w.mode, nonce: w.nonce, stored: w.storedNonce, remove: w.store.Remove}
+	p := &publication{bucket: &w.store.bucket, retry: w.store.options.Retry, name: w.name, mode: w.mode, nonce: w.nonce,
+		stored: w.storedNonce, remove: w.store.Remove}
 	if err := p.run(ctx, w.store.options.Retry, request); err != nil {
 		return w.setErr(err)
 	}

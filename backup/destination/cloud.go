@@ -225,7 +225,11 @@ func (b *bucket) visitSorted(ctx context.Context, dir string, found []Info, visi
 
 // publication is the last step of an object: the request that makes it visible.
 type publication struct {
-	bucket *bucket
+	bucket interface {
+		op(verb, name string) string
+		fail(ctx context.Context, verb, name, action string, err error) error
+	}
+	retry  Retry // of what has to be asked or removed beside the request
 	name   string
 	mode   Mode
 	nonce  string
@@ -240,14 +244,25 @@ func newNonce() string { return rand.Text() }
 // answer was lost, the next attempt is refused because the object is there: it
 // is ours.
 func (p *publication) run(ctx context.Context, attempts Retry, request func(context.Context) error) error {
+	sent := false
 	err := attempts.do(ctx, p.bucket.op("commit", p.name), func(ctx context.Context) error {
+		if err := ctx.Err(); err != nil {
+			return p.bucket.fail(ctx, "commit", p.name, "", err)
+		}
+		sent = true
 		err := request(ctx)
-		if fault.Is(err, fault.Exists) && p.isOurs(ctx) {
-			return nil
+		if fault.Is(err, fault.Exists) || errors.Is(err, errSwept) {
+			ours, askErr := p.isOurs(ctx)
+			switch {
+			case askErr != nil:
+				return askErr
+			case ours:
+				return nil
+			}
 		}
 		return err
 	})
-	if err == nil || p.mode == Replace {
+	if err == nil || !sent || p.mode == Replace {
 		return err
 	}
 	switch fault.KindOf(err) {
@@ -257,17 +272,32 @@ func (p *publication) run(ctx context.Context, attempts Retry, request func(cont
 	return err
 }
 
-func (p *publication) isOurs(ctx context.Context) bool {
-	nonce, err := p.stored(ctx)
-	return err == nil && nonce == p.nonce
+// isOurs reports whether the object that is there was written by this writer.
+func (p *publication) isOurs(ctx context.Context) (ours bool, err error) {
+	err = p.retry.do(ctx, p.bucket.op("commit", p.name), func(ctx context.Context) error {
+		nonce, err := p.stored(ctx)
+		ours = err == nil && nonce == p.nonce
+		return err
+	})
+	if fault.Is(err, fault.NotFound) {
+		err = nil
+	}
+	return ours, err
 }
 
 // takeBack removes the object of a Commit that failed without an answer.
 func (p *publication) takeBack(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	if !p.isOurs(ctx) {
-		return nil
+	ours, err := p.isOurs(ctx)
+	if err != nil || !ours {
+		return err
 	}
-	return p.remove(ctx, p.name)
+	return p.retry.do(ctx, p.bucket.op("remove", p.name), func(ctx context.Context) error {
+		err := p.remove(ctx, p.name)
+		if fault.Is(err, fault.NotFound) {
+			return nil
+		}
+		return err
+	})
 }

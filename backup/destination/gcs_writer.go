@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/crc32"
+	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/storage"
@@ -13,10 +14,9 @@ import (
 )
 
 const (
-	nonceMetadata   = "brock_writer" // of objects at Google and Azure: which writer made it
-	gcsChunkBytes   = 256 << 10      // chunks are multiples of it
-	chunkDeadline   = 2 * time.Minute
-	takeBackTimeout = 30 * time.Second
+	nonceMetadata = "brock_writer" // of objects at Google and Azure: which writer made it
+	gcsChunkBytes = 256 << 10      // chunks are multiples of it
+	chunkDeadline = 2 * time.Minute
 )
 
 // Create implements Destination. Nothing is sent until a part is full.
@@ -47,6 +47,8 @@ type gcsWriter struct {
 
 	buf    []byte
 	upload *storage.Writer // nil until the first part is full
+	sent   int64           // bytes given to upload
+	sum    uint32          // their CRC-32C
 
 	err   error // what went wrong first; final
 	ended bool
@@ -69,7 +71,14 @@ func (w *gcsWriter) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	return w.send(p)
+}
+
+// send gives bytes to the resumable upload.
+func (w *gcsWriter) send(p []byte) (int, error) {
 	n, err := w.upload.Write(p)
+	w.sent += int64(n)
+	w.sum = crc32.Update(w.sum, castagnoli, p[:n])
 	if err != nil {
 		return n, w.failed("write", err)
 	}
@@ -82,25 +91,26 @@ func (w *gcsWriter) begin() error {
 	if err != nil {
 		return w.failed("write", err)
 	}
-	object = object.Retryer(storage.WithPolicy(storage.RetryAlways),
-		storage.WithBackoff(gax.Backoff{Initial: defaultMinDelay, Max: defaultMaxDelay, Multiplier: 2}),
+	retry := w.store.options.Retry
+	var failed atomic.Int64 // since a chunk was last stored: the client alone would begin an upload again and again for ever
+	object = object.Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithMaxAttempts(retry.attempts()),
+		storage.WithBackoff(gax.Backoff{Initial: retry.delay(1), Max: retry.longest(), Multiplier: 2}),
 		storage.WithErrorFunc(func(err error) bool {
-			failed := w.store.fail(w.sending, "write", w.name, "storage.objects.create", err)
-			again := fault.Is(failed, fault.Unavailable)
+			err = w.store.fail(w.sending, "write", w.name, "storage.objects.create", err)
+			again := fault.Is(err, fault.Unavailable) && failed.Add(1) < int64(retry.attempts())
 			if again {
-				notify(w.sending, "a chunk is sent again: "+failed.Error())
+				notify(w.sending, "a chunk is sent again: "+err.Error())
 			}
 			return again
 		}))
 	w.upload = w.newUpload(w.sending, object)
 	w.upload.ChunkSize = int((w.store.options.PartBytes + gcsChunkBytes - 1) / gcsChunkBytes * gcsChunkBytes)
-	w.upload.ChunkRetryDeadline = chunkDeadline
+	w.upload.ProgressFunc = func(int64) { failed.Store(0) }
+	w.upload.ChunkRetryDeadline = min(chunkDeadline, max(time.Second, time.Duration(retry.attempts())*retry.longest()))
 	buf := w.buf
 	w.buf = nil
-	if _, err := w.upload.Write(buf); err != nil {
-		return w.failed("write", err)
-	}
-	return nil
+	_, err = w.send(buf)
+	return err
 }
 
 func (w *gcsWriter) object(ctx context.Context) (*storage.ObjectHandle, error) {
@@ -136,7 +146,7 @@ func (w *gcsWriter) Commit(ctx context.Context) error {
 	defer cancel(nil)
 	defer context.AfterFunc(w.ctx, func() { cancel(context.Cause(w.ctx)) })()
 	defer context.AfterFunc(ctx, func() { w.stop(context.Cause(ctx)) })()
-	p := &publication{bucket: &w.store.bucket, name: w.name, mode: w.mode, nonce: w.nonce, remove: w.store.Remove,
+	p := &publication{bucket: &w.store.bucket, retry: w.store.options.Retry, name: w.name, mode: w.mode, nonce: w.nonce, remove: w.store.Remove,
 		stored: func(ctx context.Context) (string, error) {
 			attrs, err := w.store.attrs(ctx, "commit", w.name)
 			if err != nil {
@@ -149,7 +159,10 @@ func (w *gcsWriter) Commit(ctx context.Context) error {
 		err = p.run(ctx, w.store.options.Retry, w.put)
 	} else { // its requests were retried by the client
 		err = p.run(ctx, Retry{Attempts: 1}, func(ctx context.Context) error {
-			return w.store.fail(ctx, "commit", w.name, "storage.objects.create", w.upload.Close())
+			if err := w.upload.Close(); err != nil {
+				return w.store.fail(ctx, "commit", w.name, "storage.objects.create", err)
+			}
+			return w.checkStored(w.upload.Attrs())
 		})
 	}
 	if err != nil {
@@ -162,6 +175,16 @@ func (w *gcsWriter) Commit(ctx context.Context) error {
 	return nil
 }
 
+// checkStored compares what the server says it has stored with what was sent: a
+// chunk that is sent again must not count twice.
+func (w *gcsWriter) checkStored(attrs *storage.ObjectAttrs) error {
+	if attrs == nil || attrs.Size == w.sent && attrs.CRC32C == w.sum {
+		return nil
+	}
+	return fault.New(fault.Unavailable, w.store.op("commit", w.name), "the server has stored %d bytes with the checksum %08x, %d with %08x were sent",
+		attrs.Size, attrs.CRC32C, w.sent, w.sum).WithHint("try again")
+}
+
 // put sends the whole object with one request, and its checksum, which the
 // server compares.
 func (w *gcsWriter) put(ctx context.Context) error {
@@ -169,7 +192,7 @@ func (w *gcsWriter) put(ctx context.Context) error {
 	if err == nil {
 		u := w.newUpload(ctx, object)
 		u.ChunkSize = 0 // no buffer of its own
-		u.CRC32C, u.SendCRC32C = crc32.Checksum(w.buf, crc32.MakeTable(crc32.Castagnoli)), true
+		u.CRC32C, u.SendCRC32C = crc32.Checksum(w.buf, castagnoli), true
 		_, err = u.Write(w.buf)
 		err = errors.Join(err, u.Close())
 	}

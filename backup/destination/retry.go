@@ -31,16 +31,21 @@ func (r Retry) attempts() int {
 	return r.Attempts
 }
 
+// longest returns how long a delay is at most.
+func (r Retry) longest() time.Duration {
+	if r.MaxDelay <= 0 {
+		return defaultMaxDelay
+	}
+	return r.MaxDelay
+}
+
 // delay returns how long to wait after a number of failed attempts: between
 // half and the whole of a time that doubles, so that the workers that a server
 // turned away together do not come back together.
 func (r Retry) delay(failed int) time.Duration {
-	least, most := r.MinDelay, r.MaxDelay
+	least, most := r.MinDelay, r.longest()
 	if least <= 0 {
 		least = defaultMinDelay
-	}
-	if most <= 0 {
-		most = defaultMaxDelay
 	}
 	delay := most
 	if shift := failed - 1; shift < 30 && least<<shift < most {

@@ -12,7 +12,9 @@ import (
 var _ Debris = (*s3Store)(nil)
 
 // RemoveDebris implements Debris: it aborts the multipart uploads that are not
-// complete.
+// complete. In the folder of leases it aborts those of all backups: who has just
+// taken the lease is alone, and an upload whose folder has no object yet is found
+// nowhere else.
 func (s *s3Store) RemoveDebris(ctx context.Context, dir string) error {
 	const verb = "remove debris of"
 	if err := ctx.Err(); err != nil {
@@ -27,6 +29,9 @@ func (s *s3Store) RemoveDebris(ctx context.Context, dir string) error {
 	if prefix != "" {
 		prefix += "/"
 	}
+	if dir == leaseDir {
+		prefix = s.key(backupPrefix)
+	}
 	uploads, err := s.uploads(ctx, dir, prefix, prefix)
 	if err == nil && !s.isAmazon() && prefix != "" {
 		// MinIO takes a prefix for a whole key, and lists all uploads without one.
@@ -38,11 +43,30 @@ func (s *s3Store) RemoveDebris(ctx context.Context, dir string) error {
 		return err
 	}
 	for _, u := range uploads {
+		// Deeper down may be another destination.
+		if dir == leaseDir && strings.Count(u.Key, "/") != strings.Count(prefix, "/")+1 {
+			continue
+		}
 		if err := s.abortUpload(ctx, verb, dir, u.Key, u.UploadID); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// backupPrefix is how the names of all folders of backups and leases begin.
+const backupPrefix = "brock."
+
+// abortOthers aborts the uploads of an object beside the one with an id, "" for
+// none: what a request has begun whose answer was lost.
+func (s *s3Store) abortOthers(ctx context.Context, verb, name, key, id string) error {
+	uploads, err := s.uploads(ctx, name, key, key)
+	for _, u := range uploads {
+		if err == nil && u.Key == key && u.UploadID != id {
+			err = s.abortUpload(ctx, verb, name, key, u.UploadID)
+		}
+	}
+	return err
 }
 
 // uploads lists the uploads under way whose keys begin with want, asking for

@@ -49,6 +49,7 @@ type s3Writer struct {
 
 	buf    []byte // the part that is being filled
 	upload string // the id of the multipart upload; "" before it is begun
+	begun  int    // requests to begin one: of more than one, an answer was lost
 	parts  []minio.CompletePart
 	sends  sync.WaitGroup
 
@@ -177,6 +178,7 @@ func (w *s3Writer) begin() error {
 	o := w.options()
 	o.UserMetadata["x-amz-checksum-algorithm"] = "CRC32C"
 	return s.options.Retry.do(w.sendCtx, s.op("begin to write", w.name), func(ctx context.Context) (err error) {
+		w.begun++
 		w.upload, err = s.core.NewMultipartUpload(ctx, s.location.Bucket, w.key, o)
 		return s.fail(ctx, "begin to write", w.name, "s3:PutObject", err)
 	})
@@ -224,6 +226,11 @@ func (w *s3Writer) Commit(ctx context.Context) error {
 	w.ended = true
 	w.stop(nil)
 	w.buf = nil
+	if w.begun > 1 {
+		// The object is stored. What cannot be removed now, the next holder of the
+		// lease removes.
+		_ = s.abortOthers(ctx, "commit", w.name, w.key, w.upload)
+	}
 	return nil
 }
 
@@ -261,50 +268,21 @@ func (w *s3Writer) complete(ctx context.Context) error {
 	})
 }
 
-// publish makes the object visible by request. When the answer to a request was
-// lost, the next one is refused because the object is there: it is ours.
+// publish makes the object visible by request.
 func (w *s3Writer) publish(ctx context.Context, request func(context.Context) error) error {
 	s := w.store
-	sent := false
-	err := s.options.Retry.do(ctx, s.op("commit", w.name), func(ctx context.Context) error {
-		if err := ctx.Err(); err != nil {
-			return s.fail(ctx, "commit", w.name, "", err)
-		}
-		sent = true
-		err := s.fail(ctx, "commit", w.name, "s3:PutObject", request(ctx))
-		if (fault.Is(err, fault.Exists) || errors.Is(err, errSwept)) && w.isOurs(ctx) {
-			return nil
-		}
-		return err
+	p := &publication{bucket: s, retry: s.options.Retry, name: w.name, mode: w.mode, nonce: w.nonce, remove: s.Remove,
+		stored: func(ctx context.Context) (string, error) {
+			info, err := s.head(ctx, "commit", w.name)
+			return info.UserMetadata[nonceKey], err
+		}}
+	return p.run(ctx, s.options.Retry, func(ctx context.Context) error {
+		return s.fail(ctx, "commit", w.name, "s3:PutObject", request(ctx))
 	})
-	if err == nil || !sent || w.mode == Replace {
-		return err
-	}
-	switch fault.KindOf(err) {
-	case fault.Canceled, fault.Unavailable: // it may have been carried out all the same
-		return also(err, w.takeBack(ctx))
-	}
-	return err
-}
-
-// isOurs reports whether the object of our name was written by this writer.
-func (w *s3Writer) isOurs(ctx context.Context) bool {
-	info, err := w.store.head(ctx, "commit", w.name)
-	return err == nil && info.UserMetadata[nonceKey] == w.nonce
 }
 
 // cleanupTimeout bounds what has to be done after a context has ended.
 const cleanupTimeout = 30 * time.Second
-
-// takeBack removes the object of a Commit that failed without an answer.
-func (w *s3Writer) takeBack(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-	defer cancel()
-	if !w.isOurs(ctx) {
-		return nil
-	}
-	return w.store.Remove(ctx, w.name)
-}
 
 // options returns what every object is stored with.
 func (w *s3Writer) options() minio.PutObjectOptions {
@@ -336,12 +314,19 @@ func (w *s3Writer) Abort() error {
 	w.stop(errEnded)
 	w.sends.Wait()
 	w.buf = nil
-	if w.upload == "" {
+	if w.begun == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), cleanupTimeout)
 	defer cancel()
-	return w.store.abortUpload(ctx, "abort", w.name, w.key, w.upload)
+	var err error
+	if w.upload != "" {
+		err = w.store.abortUpload(ctx, "abort", w.name, w.key, w.upload)
+	}
+	if w.begun > 1 || w.upload == "" {
+		err = also(err, w.store.abortOthers(ctx, "abort", w.name, w.key, ""))
+	}
+	return err
 }
 
 // abortUpload removes a multipart upload; one that is gone is no error.

@@ -27,11 +27,12 @@ const (
 	Stall             // nothing moves any more until the caller gives up
 )
 
-// Proxy stands in front of a server of S3 and passes requests on, or does not.
+// Proxy stands in front of an object store and passes requests on, or does not.
 type Proxy struct {
 	Address string // host:port
 
 	target string
+	rename bool // requests are passed on under the server's own name
 	client *http.Client
 	stop   chan struct{}
 
@@ -60,6 +61,15 @@ func StartProxy(t testing.TB, address string) *Proxy {
 		server.Close()
 		p.client.CloseIdleConnections()
 	})
+	return p
+}
+
+// StartGCSProxy starts a proxy in front of fake-gcs-server, which looks at the
+// host it is called by, and names itself in the addresses that it gives out.
+func StartGCSProxy(t testing.TB, address string) *Proxy {
+	t.Helper()
+	p := StartProxy(t, address)
+	p.rename = true
 	return p
 }
 
@@ -122,6 +132,9 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, f Fault) {
 	if r.ContentLength == 0 {
 		out.Body = http.NoBody
 	}
+	if p.rename {
+		out.Host = target.Host
+	}
 	res, err := p.client.Do(out)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the server has gone, as its own end would show
@@ -133,6 +146,9 @@ func (p *Proxy) pass(w http.ResponseWriter, r *http.Request, f Fault) {
 	}
 	for key, values := range res.Header {
 		w.Header()[key] = values
+	}
+	if location := res.Header.Get("Location"); p.rename && location != "" {
+		w.Header().Set("Location", strings.Replace(location, p.target, "http://"+p.Address, 1))
 	}
 	w.WriteHeader(res.StatusCode)
 	if f == CutResponse {

@@ -66,23 +66,13 @@ func everyStore(t *testing.T, test func(t *testing.T, open opener)) {
 		"versitygw": func(t *testing.T) opener { s := startVersity(t); return s.opener() },
 		"GCS": func(t *testing.T) opener {
 			server := servers.StartGCS(t)
-			res, err := http.Post("http://"+server.Address+"/storage/v1/b?project=brock", "application/json", strings.NewReader(`{"name": "`+bucket+`"}`))
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = res.Body.Close()
+			makeGCSBucket(t, server)
 			t.Setenv("STORAGE_EMULATOR_HOST", server.Address)
 			return atURI("gs://" + bucket + "/")
 		},
 		"Azurite": func(t *testing.T) opener {
 			server := servers.StartAzurite(t)
-			client, err := container.NewClientFromConnectionString(server.ConnectionString(), bucket, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := client.Create(t.Context(), nil); err != nil {
-				t.Fatal(err)
-			}
+			makeContainer(t, server)
 			t.Setenv("AZURE_STORAGE_CONNECTION_STRING", server.ConnectionString())
 			return atURI("azblob://" + bucket + "/")
 		},
@@ -91,9 +81,32 @@ func everyStore(t *testing.T, test func(t *testing.T, open opener)) {
 	}
 }
 
-func (s s3) opener() opener {
+func makeGCSBucket(t *testing.T, server *servers.GCS) {
+	t.Helper()
+	res, err := http.Post("http://"+server.Address+"/storage/v1/b?project=brock", "application/json", strings.NewReader(`{"name": "`+bucket+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+}
+
+func makeContainer(t *testing.T, server *servers.Azurite) {
+	t.Helper()
+	client, err := container.NewClientFromConnectionString(server.ConnectionString(), bucket, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Create(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s s3) opener() opener { return s.at(s.address) }
+
+// at opens the bucket through address.
+func (s s3) at(address string) opener {
 	return func(t testing.TB, prefix string, o destination.Options) destination.Destination {
-		return s.open(t, s.address, prefix, o)
+		return s.open(t, address, prefix, o)
 	}
 }
 
