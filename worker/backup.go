@@ -107,7 +107,7 @@ func (n *Node) newBackup(ctx context.Context, q BackupRequest, progress *backup.
 		Group: n.options.Group, Workers: n.options.BackupWorkers, Owner: n.options.Owner,
 		Progress: progress, Now: n.options.Now, Selection: q.Selection,
 	}
-	return b, q.Tuning.apply(b)
+	return b, q.Tuning.Apply(b)
 }
 
 // within reports whether the path of a destination lies in dir. Other

@@ -16,7 +16,8 @@ type Tuning struct {
 	CompressionLevel string // of archive.ParseLevel
 }
 
-func (t Tuning) apply(b *backup.Backup) error {
+// Apply sets what t says, or refuses what is out of its limits.
+func (t Tuning) Apply(b *backup.Backup) error {
 	within := func(name string, value *int, least, most int) error {
 		if value == nil || *value >= least && *value <= most {
 			return nil

@@ -16,6 +16,7 @@ type adminCopyOptions struct {
 	backupID    string
 	all         bool
 	keyFile     string
+	from, to    credentialFlags
 	queued      queued
 }
 
@@ -35,6 +36,8 @@ process of its own. What is there already is not sent again.`,
 	flags.StringVar(&o.backupID, "backup_id", "", "`ID` of the series; empty means the series begun last")
 	flags.BoolVar(&o.all, "all", false, "copy all series")
 	flags.StringVar(&o.keyFile, "encryption_key_file", "", "`FILE`, on the alpha's machine, with the key of the backups; empty means the alpha's keys")
+	o.from.add(cmd, "from_", "--location")
+	o.to.add(cmd, "to_", "--destination")
 	o.queued.add(cmd)
 	require(cmd, "destination")
 	completeNothing(cmd, "destination", "backup_id", "encryption_key_file")
@@ -46,6 +49,10 @@ func (o *adminCopyOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		answer, err := adminclient.CopyBackups(ctx, admin, adminclient.CopyBackupsInput{
 			Location: o.location, Destination: o.destination, BackupId: orNil(o.backupID), All: orNil(o.all),
 			EncryptionKeyFile: orNil(o.keyFile),
+			AccessKey:         orNil(o.from.accessKey), SecretKey: orNil(o.from.secretKey),
+			SessionToken: orNil(o.from.sessionToken), Anonymous: orNil(o.from.anonymous),
+			DestinationAccessKey: orNil(o.to.accessKey), DestinationSecretKey: orNil(o.to.secretKey),
+			DestinationSessionToken: orNil(o.to.sessionToken), DestinationAnonymous: orNil(o.to.anonymous),
 		})
 		if err != nil {
 			return nil, err

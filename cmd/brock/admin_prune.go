@@ -11,11 +11,12 @@ import (
 
 // adminPruneOptions are the flags of brock admin prune.
 type adminPruneOptions struct {
-	location string
-	rules    retentionFlags
-	timezone string
-	dryRun   bool
-	queued   queued
+	location    string
+	rules       retentionFlags
+	timezone    string
+	dryRun      bool
+	queued      queued
+	credentials credentialFlags
 }
 
 func newAdminPrune() *cobra.Command {
@@ -33,6 +34,7 @@ result of the task says what became of each series and why.`,
 	o.rules.add(cmd)
 	cmd.Flags().StringVar(&o.timezone, "timezone", "", "`ZONE` in which days begin, such as Europe/Berlin; empty means UTC")
 	cmd.Flags().BoolVar(&o.dryRun, "dry_run", true, "tell what would go, remove nothing")
+	o.credentials.add(cmd, "", "--location")
 	o.queued.add(cmd)
 	completeNothing(cmd, "timezone")
 	return cmd
@@ -44,6 +46,8 @@ func (o *adminPruneOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		answer, err := adminclient.PruneBackups(ctx, admin, adminclient.PruneBackupsInput{
 			Location: o.location, KeepLast: orNil(r.last), KeepDaily: orNil(r.daily), KeepWeekly: orNil(r.weekly),
 			KeepMonthly: orNil(r.monthly), OlderThan: orNil(r.olderThan), Timezone: orNil(o.timezone), DryRun: &o.dryRun,
+			AccessKey: orNil(o.credentials.accessKey), SecretKey: orNil(o.credentials.secretKey),
+			SessionToken: orNil(o.credentials.sessionToken), Anonymous: orNil(o.credentials.anonymous),
 		})
 		if err != nil {
 			return nil, err

@@ -13,15 +13,16 @@ import (
 
 // adminRestoreOptions are the flags of brock admin restore.
 type adminRestoreOptions struct {
-	location  string
-	backupID  string
-	backupNum int
-	until     string
-	selection selectionFlags
-	rename    []string
-	overwrite bool
-	keyFile   string
-	queued    queued
+	location    string
+	backupID    string
+	backupNum   int
+	until       string
+	selection   selectionFlags
+	rename      []string
+	overwrite   bool
+	keyFile     string
+	queued      queued
+	credentials credentialFlags
 }
 
 func newAdminRestore() *cobra.Command {
@@ -44,6 +45,7 @@ renamed or replaced. All that is restored becomes visible in one commit, or noth
 	flags.StringSliceVar(&o.rename, "rename", nil, "other `NAMES` for restored collections: FROM=TO, each name or namespace/name")
 	flags.BoolVar(&o.overwrite, "overwrite", false, "replace collections that exist")
 	flags.StringVar(&o.keyFile, "encryption_key_file", "", "`FILE`, on the alpha's machine, with the key of the backups; empty means the alpha's keys")
+	o.credentials.add(cmd, "", "--location")
 	o.queued.add(cmd)
 	completeNothing(cmd, "rename", "encryption_key_file")
 	return cmd
@@ -59,6 +61,8 @@ func (o *adminRestoreOptions) run(ctx context.Context, cmd *cobra.Command) error
 			Location: o.location, BackupId: orNil(o.backupID), BackupNum: orNil(o.backupNum), Until: orNil(o.until),
 			Include: o.selection.Include, Exclude: o.selection.Exclude, Namespaces: o.selection.Namespaces,
 			Rename: renames, Overwrite: orNil(o.overwrite), EncryptionKeyFile: orNil(o.keyFile),
+			AccessKey: orNil(o.credentials.accessKey), SecretKey: orNil(o.credentials.secretKey),
+			SessionToken: orNil(o.credentials.sessionToken), Anonymous: orNil(o.credentials.anonymous),
 		})
 		if err != nil {
 			return nil, err

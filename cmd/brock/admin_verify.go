@@ -12,12 +12,13 @@ import (
 
 // adminVerifyOptions are the flags of brock admin verify.
 type adminVerifyOptions struct {
-	location  string
-	backupID  string
-	backupNum int
-	level     choice
-	keyFile   string
-	queued    queued
+	location    string
+	backupID    string
+	backupNum   int
+	level       choice
+	keyFile     string
+	queued      queued
+	credentials credentialFlags
 }
 
 func newAdminVerify() *cobra.Command {
@@ -34,6 +35,7 @@ in a process of its own. The task fails when something is damaged.`,
 	addBackup(cmd, &o.backupID, &o.backupNum, "all series", "all")
 	addChoice(cmd, &o.level, "level", "how thorough", levels()...)
 	cmd.Flags().StringVar(&o.keyFile, "encryption_key_file", "", "`FILE`, on the alpha's machine, with the key of the backups; empty means the alpha's keys")
+	o.credentials.add(cmd, "", "--location")
 	o.queued.add(cmd)
 	completeNothing(cmd, "encryption_key_file")
 	return cmd
@@ -45,6 +47,8 @@ func (o *adminVerifyOptions) run(ctx context.Context, cmd *cobra.Command) error 
 		answer, err := adminclient.VerifyBackup(ctx, admin, adminclient.VerifyBackupInput{
 			Location: o.location, BackupId: orNil(o.backupID), BackupNum: orNil(o.backupNum), Level: &level,
 			EncryptionKeyFile: orNil(o.keyFile),
+			AccessKey:         orNil(o.credentials.accessKey), SecretKey: orNil(o.credentials.secretKey),
+			SessionToken: orNil(o.credentials.sessionToken), Anonymous: orNil(o.credentials.anonymous),
 		})
 		if err != nil {
 			return nil, err

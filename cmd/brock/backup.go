@@ -14,6 +14,8 @@ type backupOptions struct {
 	destination string
 	forceFull   bool
 	selection   selectionFlags
+	tuning      tuningFlags
+	credentials credentialFlags
 	queued      queued
 	offline     offlineBackup
 }
@@ -25,7 +27,7 @@ func newBackup() *cobra.Command {
 		Short: "Back up a running alpha",
 		Long: `Tells a running alpha to back up to a destination, and prints the id of the task that
 does it. The first backup at a destination is full, the next ones are incremental.
-Paths and credentials are those of the alpha's machine. With --include, --exclude or
+Paths are those of the alpha's machine, and so are credentials unless they are given. With --include, --exclude or
 --namespaces the backup is partial, and forms a series of its own.
 
 With --wait it shows how far the backup is until it is over, and fails when that does;
@@ -45,6 +47,8 @@ delete has been lost.`,
 	flags.StringVarP(&o.destination, "destination", "d", "", "`URI` to back up to: an absolute path, or file, s3, minio, gs or azblob://…")
 	flags.BoolVar(&o.forceFull, "force_full", false, "begin a new series with a full backup")
 	o.selection.add(cmd)
+	o.tuning.add(cmd)
+	o.credentials.addKeys(cmd, "", "--destination")
 	o.queued.add(cmd)
 	o.offline.add(cmd)
 	require(cmd, "destination")
@@ -63,6 +67,9 @@ func (o *backupOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		answer, err := adminclient.Backup(ctx, admin, adminclient.BackupInput{
 			Destination: o.destination, ForceFull: orNil(o.forceFull),
 			Include: o.selection.Include, Exclude: o.selection.Exclude, Namespaces: o.selection.Namespaces,
+			CpuPercentage: orNil(o.tuning.cpuPercentage), ChunkSizeMB: orNil(o.tuning.chunkSizeMB), CompressionLevel: o.tuning.level(),
+			AccessKey: orNil(o.credentials.accessKey), SecretKey: orNil(o.credentials.secretKey),
+			SessionToken: orNil(o.credentials.sessionToken), Anonymous: orNil(o.offline.storage.anonymous),
 		})
 		if err != nil {
 			return nil, err

@@ -55,8 +55,8 @@ func (o *copyOptions) add(cmd *cobra.Command) {
 	flags.StringVar(&o.backupID, "backup_id", "", "`ID` of the series; empty means the series begun last")
 	flags.BoolVar(&o.all, "all", false, "copy all series")
 	o.keys.add(cmd)
-	o.from.add(cmd, "from", "--location")
-	o.to.add(cmd, "to", "--destination")
+	o.from.add(cmd, "from_", "--location")
+	o.to.add(cmd, "to_", "--destination")
 	addChoice(cmd, &o.output, "output", "form of the report", "text", "json")
 	o.storage.add(cmd)
 	require(cmd, "destination")
@@ -102,13 +102,7 @@ func (o *copyOptions) job(ctx context.Context, cmd *cobra.Command, verb string) 
 // open opens one of the two destinations, with credentials of its own where some
 // are given.
 func (o *copyOptions) open(ctx context.Context, cmd *cobra.Command, uri string, own *credentialFlags) (destination.Destination, error) {
-	options, err := o.storage.options()
-	if err != nil {
-		return nil, err
-	}
-	options.Credentials = own.credentials()
-	options.Warn = func(message string) { say(cmd.ErrOrStderr(), "warning: %s\n", message) }
-	return destination.Open(ctx, uri, options)
+	return o.storage.openAs(ctx, cmd, uri, *own)
 }
 
 func (o *copyOptions) print(w io.Writer, report *backup.Copied) error {
@@ -131,24 +125,4 @@ func (o *copyOptions) print(w io.Writer, report *backup.Copied) error {
 		}
 	}
 	return nil
-}
-
-// credentialFlags are credentials for one of two destinations, where those of
-// the environment are for the other.
-type credentialFlags struct {
-	accessKey, secretKey, sessionToken string
-	anonymous                          bool
-}
-
-func (c *credentialFlags) add(cmd *cobra.Command, prefix, of string) {
-	flags := cmd.Flags()
-	flags.StringVar(&c.accessKey, prefix+"_access_key", "", "`KEY` for "+of+" alone, instead of what the environment has")
-	flags.StringVar(&c.secretKey, prefix+"_secret_key", "", "`SECRET` of that key; better set in the environment than where ps shows it")
-	flags.StringVar(&c.sessionToken, prefix+"_session_token", "", "`TOKEN` of that key, when it is temporary")
-	flags.BoolVar(&c.anonymous, prefix+"_anonymous", false, "send no credentials to "+of)
-	completeNothing(cmd, prefix+"_access_key", prefix+"_secret_key", prefix+"_session_token")
-}
-
-func (c *credentialFlags) credentials() destination.Credentials {
-	return destination.Credentials{AccessKey: c.accessKey, SecretKey: c.secretKey, SessionToken: c.sessionToken, Anonymous: c.anonymous}
 }

@@ -63,7 +63,7 @@ func (b *offlineBackup) run(ctx context.Context, cmd *cobra.Command, o *backupOp
 	if err != nil {
 		return err
 	}
-	d, err := b.storage.open(ctx, cmd, o.destination)
+	d, err := b.storage.openAs(ctx, cmd, o.destination, o.credentials)
 	if err != nil {
 		return err
 	}
@@ -83,6 +83,9 @@ func (b *offlineBackup) run(ctx context.Context, cmd *cobra.Command, o *backupOp
 	defer func() { err = errors.Join(err, source.Close()) }()
 	run := &backup.Backup{Source: source, Destination: d, ForceFull: true, Key: ring.First(), Owner: "brock backup of " + b.dir,
 		Progress: new(backup.Progress)}
+	if err := o.tuning.tuning().Apply(run); err != nil {
+		return err
+	}
 	if ours {
 		if run.Group, err = store.GroupOf(source.DB()); err != nil {
 			return err
