@@ -80,10 +80,11 @@ func TestMovedDestination(t *testing.T) {
 	t.Parallel()
 	h := &history{destination: filepath.Join(t.TempDir(), "old"), model: model{}, points: map[string]model{}}
 	a := startAlpha(t, t.TempDir())
+	forced := false
 	backup := func(what string, num uint64) {
 		t.Helper()
 		a.store(t, h.model, bankRef, putRecord{Value: []byte(`"` + what + `"`)})
-		if made := a.backup(t, h.destination, false); made.BackupNum != num {
+		if made := a.backup(t, h.destination, forced); made.BackupNum != num {
 			t.Errorf("the backup %s is number %d, want %d", what, made.BackupNum, num)
 		}
 		h.see(t)
@@ -106,6 +107,7 @@ func TestMovedDestination(t *testing.T) {
 	backup("to an older copy", 1)
 	h.restore(t, []int{3})
 	removeAll(t, older, tops(t, older)...)
+	forced = true // not by itself: TestUnmountedDestination
 	backup("to where all was removed", 1)
 	h.destination, h.order = moved, h.order[:3]
 	h.restore(t, []int{1, 2})
