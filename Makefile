@@ -52,7 +52,7 @@ test: race-check servers ## vet, lint, generated code, unit and system tests
 	.ci/generated
 	@# What waits most begins first.
 	mkdir -p $(dir $(LEFT_OUT)) && rm -f $(LEFT_OUT)
-	BROCK_LEFT_OUT=$(LEFT_OUT) go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./systest/nfs ./.ci/release ./... ./.ci/slowest
+	BROCK_LEFT_OUT=$(LEFT_OUT) go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./systest/nfs ./systest/stores ./.ci/release ./... ./.ci/slowest
 	go run ./systest/bench $(QUICKBENCH)
 	@.ci/left-out $(LEFT_OUT)
 

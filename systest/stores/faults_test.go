@@ -76,7 +76,7 @@ func everything(t *testing.T, d destination.Destination, db *backuptest.DB) {
 	t.Helper()
 	key := backuptest.Key(t, 32)
 	for round := range 2 {
-		fill(db, 10+round, 6<<20) // a part that is uploaded in two
+		fill(db, 10+round, []int{6 << 20, 200 << 10}[round]) // the first has a part that is uploaded in two
 		db.Delete("10/00003")
 		db.Backup(d, func(b *backup.Backup) { b.Key, b.Workers, b.ForceFull = key, 1, round == 0 })
 	}
@@ -163,7 +163,7 @@ func TestChunkStoredTwice(t *testing.T) {
 // stored; nothing else is seen of it, and the next one is sound and tidies up.
 func TestStoreGoesAway(t *testing.T) {
 	everyProxied(t, func(t *testing.T, p proxied) {
-		const step = 5
+		const step = 8
 		db := backuptest.New(t, false, nil)
 		fill(db, 0, 6<<20)
 		options := destination.Options{Retry: destination.Retry{Attempts: 2, MinDelay: time.Millisecond, MaxDelay: time.Millisecond}, PartBytes: 5 << 20}

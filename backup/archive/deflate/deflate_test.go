@@ -133,7 +133,7 @@ func TestSize(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for fast, limit := range map[bool]float64{false: 1.02, true: 1.06} {
+		for fast, limit := range map[bool]float64{false: 1.04, true: 1.08} {
 			e.Fast = fast
 			if n := check(t, &e, raw); float64(n) > limit*float64(peer.Len()) {
 				t.Errorf("%s, fast %v: %d bytes, klauspost 2: %d", set, fast, n, peer.Len())

@@ -6,7 +6,7 @@ const (
 	window   = 1 << 15
 	maxMatch = 258
 	minMatch = 3 // of the format; the encoder looks for 6 bytes and more
-	hashBits = 15
+	hashBits = 14
 	// stripeBytes is how far candidates looks ahead of parse: what it finds
 	// stays in the nearest cache.
 	stripeBytes = 8 << 10
