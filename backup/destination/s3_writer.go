@@ -277,9 +277,21 @@ func (w *s3Writer) publish(ctx context.Context, request func(context.Context) er
 			return info.UserMetadata[nonceKey], err
 		}}
 	return p.run(ctx, s.options.Retry, func(ctx context.Context) error {
-		return s.fail(ctx, "commit", w.name, "s3:PutObject", request(ctx))
+		for again := deniedAttempts - 1; ; again-- {
+			err := s.fail(ctx, "commit", w.name, "s3:PutObject", request(ctx))
+			if again == 0 || s.isAmazon() || !fault.Is(err, fault.Denied) || wait(ctx, deniedDelay) != nil {
+				return err
+			}
+		}
 	})
 }
+
+// MinIO denies access to an object whose folder somebody else removes at that
+// moment, with the last object in it. It is asked again, to be sure.
+const (
+	deniedAttempts = 4
+	deniedDelay    = 25 * time.Millisecond
+)
 
 // cleanupTimeout bounds what has to be done after a context has ended.
 const cleanupTimeout = 30 * time.Second
