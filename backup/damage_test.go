@@ -16,6 +16,7 @@ import (
 	"github.com/brockdb/brock/backup"
 	"github.com/brockdb/brock/backup/backuptest"
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/systest/leaks"
 )
 
 const (
@@ -195,7 +196,7 @@ func TestTruncatedTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantUnreadable(t, d, "mapped file")
-	badgerLeaks.now()
+	leaks.KnowThese()
 }
 
 // TestUnreadableValue damages the value log.

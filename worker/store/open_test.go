@@ -13,6 +13,7 @@ import (
 	badger "github.com/dgraph-io/badger/v4"
 
 	"github.com/brockdb/brock/backup/fault"
+	"github.com/brockdb/brock/systest/leaks"
 )
 
 func TestReopen(t *testing.T) {
@@ -173,7 +174,7 @@ func TestOpenAfterUnborn(t *testing.T) {
 		if db, err := badger.OpenManaged(badger.DefaultOptions(o.Dir).WithLogger(nil)); err == nil {
 			t.Error(db.Close(), "this Badger opens a directory with an empty "+name+": the repair is not needed")
 		}
-		badgerLeaks.now()
+		leaks.KnowThese()
 	}
 }
 
