@@ -27,8 +27,9 @@ func newBackup() *cobra.Command {
 		Short: "Back up a running alpha",
 		Long: `Tells a running alpha to back up to a destination, and prints the id of the task that
 does it. The first backup at a destination is full, the next ones are incremental.
-Paths are those of the alpha's machine, and so are credentials unless they are given. With --include, --exclude or
---namespaces the backup is partial, and forms a series of its own.
+Paths are those of the alpha's machine, and so are credentials unless they are given.
+With --include, --exclude or --namespaces the backup is partial, and forms a series of
+its own.
 
 With --wait it shows how far the backup is until it is over, and fails when that does;
 an interrupt cancels the backup then.

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/brockdb/brock/backup"
-	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/backup/fault"
 )
 
@@ -92,17 +91,11 @@ func (o *copyOptions) job(ctx context.Context, cmd *cobra.Command, verb string) 
 			return nil, err
 		}
 	}
-	if job.From, err = o.open(ctx, cmd, o.location, &o.from); err != nil {
+	if job.From, err = o.storage.openAs(ctx, cmd, o.location, o.from); err != nil {
 		return nil, err
 	}
-	job.To, err = o.open(ctx, cmd, o.destination, &o.to)
+	job.To, err = o.storage.openAs(ctx, cmd, o.destination, o.to)
 	return job, err
-}
-
-// open opens one of the two destinations, with credentials of its own where some
-// are given.
-func (o *copyOptions) open(ctx context.Context, cmd *cobra.Command, uri string, own *credentialFlags) (destination.Destination, error) {
-	return o.storage.openAs(ctx, cmd, uri, *own)
 }
 
 func (o *copyOptions) print(w io.Writer, report *backup.Copied) error {

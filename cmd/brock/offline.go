@@ -63,7 +63,9 @@ func (b *offlineBackup) run(ctx context.Context, cmd *cobra.Command, o *backupOp
 	if err != nil {
 		return err
 	}
-	d, err := b.storage.openAs(ctx, cmd, o.destination, o.credentials)
+	own := o.credentials
+	own.anonymous = b.storage.anonymous // which goes before keys, as in a request
+	d, err := b.storage.openAs(ctx, cmd, o.destination, own)
 	if err != nil {
 		return err
 	}

@@ -71,17 +71,18 @@ func (s *storageFlags) options() (destination.Options, error) {
 
 // open opens the destination that a command is given, which warns on its stderr.
 func (s *storageFlags) open(ctx context.Context, cmd *cobra.Command, uri string) (destination.Destination, error) {
-	return s.openAs(ctx, cmd, uri, credentialFlags{anonymous: s.anonymous})
+	return s.openAs(ctx, cmd, uri, credentialFlags{})
 }
 
-// openAs is open with credentials.
+// openAs is open with credentials of its own, where some are given.
 func (s *storageFlags) openAs(ctx context.Context, cmd *cobra.Command, uri string, own credentialFlags) (destination.Destination, error) {
 	o, err := s.options()
 	if err != nil {
 		return nil, err
 	}
-	own.anonymous = own.anonymous || s.anonymous
-	o.Credentials = own.credentials()
+	if own != (credentialFlags{}) {
+		o.Credentials = own.credentials()
+	}
 	o.Warn = func(message string) { say(cmd.ErrOrStderr(), "warning: %s\n", message) }
 	return destination.Open(ctx, uri, o)
 }

@@ -7,24 +7,20 @@ import (
 	"github.com/brockdb/brock/worker"
 )
 
-// tuningFlags say how a backup works. Zero leaves it to the alpha.
+// tuningFlags say how a backup works. Zero leaves it to the alpha, or to backup
+// --dir.
 type tuningFlags struct {
 	cpuPercentage, chunkSizeMB int
 	compression                choice
 }
 
-// asAlpha is the value of --compression_level that leaves it to the alpha.
-const asAlpha = "DefaultCompression"
-
 func (f *tuningFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.IntVar(&f.cpuPercentage, "cpu_percentage", 0, "`PERCENT` of the alpha's cores, from 1 to 80, that the backup may use; 0 means half of them")
+	flags.IntVar(&f.cpuPercentage, "cpu_percentage", 0, "`PERCENT` of the alpha's cores, from 1 to 80, that the backup may use; 0 means its --backup_workers")
 	flags.IntVar(&f.chunkSizeMB, "chunk_size_mb", 0, "`MB`, from 2 to 512, after which about a stored file ends; 0 means that key ranges end them")
-	names := []string{asAlpha}
-	for _, level := range adminclient.AllCompressionLevel {
-		if string(level) != asAlpha {
-			names = append(names, string(level))
-		}
+	var names []string
+	for _, level := range adminclient.AllCompressionLevel { // the default comes first
+		names = append(names, string(level))
 	}
 	addChoice(cmd, &f.compression, "compression_level", "how hard the backup is compressed", names...)
 	completeNothing(cmd, "cpu_percentage", "chunk_size_mb")
