@@ -225,16 +225,19 @@ func (b *bucket) visitSorted(ctx context.Context, dir string, found []Info, visi
 
 // publication is the last step of an object: the request that makes it visible.
 type publication struct {
-	bucket interface {
-		op(verb, name string) string
-		fail(ctx context.Context, verb, name, action string, err error) error
-	}
+	bucket publisher
 	retry  Retry // of what has to be asked or removed beside the request
 	name   string
 	mode   Mode
 	nonce  string
 	stored func(ctx context.Context) (nonce string, err error) // of the object that is there
 	remove func(ctx context.Context, name string) error
+}
+
+// publisher names what is done at a store of objects, and its errors.
+type publisher interface {
+	op(verb, name string) string
+	fail(ctx context.Context, verb, name, action string, err error) error
 }
 
 // newNonce returns what tells our object from another of the same name.

@@ -92,7 +92,9 @@ func (w *gcsWriter) begin() error {
 		return w.failed("write", err)
 	}
 	retry := w.store.options.Retry
-	var failed atomic.Int64 // since a chunk was last stored: the client alone would begin an upload again and again for ever
+	// Since a chunk was last stored. The client alone begins an upload again and
+	// again for ever.
+	var failed atomic.Int64
 	object = object.Retryer(storage.WithPolicy(storage.RetryAlways), storage.WithMaxAttempts(retry.attempts()),
 		storage.WithBackoff(gax.Backoff{Initial: retry.delay(1), Max: retry.longest(), Multiplier: 2}),
 		storage.WithErrorFunc(func(err error) bool {

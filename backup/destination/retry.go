@@ -13,7 +13,7 @@ import (
 // passes: kind Unavailable. Nothing else is ever retried. The zero value is
 // good.
 type Retry struct {
-	Attempts int           // in all; 0 means 10, which takes about a minute and a half; 1 never retries
+	Attempts int           // in all; 0 means 10, between which are 33 to 66 s; 1 never retries
 	MinDelay time.Duration // before the second attempt; it doubles from then on; 0 means 200 ms
 	MaxDelay time.Duration // 0 means 20 s
 }
