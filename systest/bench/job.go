@@ -5,11 +5,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +38,13 @@ type job struct {
 	Level string  // archive level
 	Sink  restore.SinkKind
 	Num   int // backup number to restore
+
+	Profiles string // directory for a CPU profile; none when empty
+}
+
+// profile is the file of the job's CPU profile.
+func (j job) profile() string {
+	return filepath.Join(j.Profiles, strings.ReplaceAll(fmt.Sprintf("%s-%s%s-%d.pprof", j.Kind, j.Set, j.Level, j.Sink), "/", "_"))
 }
 
 // figures are what a job measured of itself.
@@ -95,8 +105,14 @@ func beJob(ctx context.Context, spec string) error {
 		return fmt.Errorf("there is no job %q", j.Kind)
 	}
 	m := newMeter()
+	if j.Profiles != "" {
+		m.profile = j.profile()
+	}
 	if err := run(ctx, j, m); err != nil {
 		return err
+	}
+	if m.failed != nil {
+		return m.failed
 	}
 	return json.NewEncoder(os.Stdout).Encode(m.figures())
 }
@@ -110,6 +126,10 @@ type meter struct {
 	peak    atomic.Int64
 	quit    chan struct{}
 	stopped chan struct{}
+
+	profile string   // file of the CPU profile
+	to      *os.File // it, while it is written
+	failed  error    // to write it
 }
 
 func newMeter() *meter { return &meter{quit: make(chan struct{}), stopped: make(chan struct{})} }
@@ -117,11 +137,20 @@ func newMeter() *meter { return &meter{quit: make(chan struct{}), stopped: make(
 func (m *meter) start() {
 	runtime.GC()
 	go m.sample()
+	if m.profile != "" {
+		if m.to, m.failed = os.Create(m.profile); m.failed == nil {
+			m.failed = pprof.StartCPUProfile(m.to)
+		}
+	}
 	m.cpu, m.began = cpuSeconds(), time.Now()
 }
 
 func (m *meter) stop() {
 	m.result.Wall, m.result.CPU = time.Since(m.began).Seconds(), cpuSeconds()-m.cpu
+	if m.to != nil {
+		pprof.StopCPUProfile()
+		m.failed = errors.Join(m.failed, m.to.Close())
+	}
 	close(m.quit)
 	<-m.stopped
 	m.result.Peak = m.peak.Load()

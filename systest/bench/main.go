@@ -17,11 +17,12 @@ import (
 
 // config is what the command line says.
 type config struct {
-	scale float64
-	runs  int
-	only  *regexp.Regexp
-	dir   string
-	floor float64
+	scale    float64
+	runs     int
+	only     *regexp.Regexp
+	dir      string
+	floor    float64
+	profiles string // directory for a CPU profile of each job
 }
 
 func main() {
@@ -46,9 +47,15 @@ func run(ctx context.Context) (err error) {
 	only := flag.String("only", ".", "measure only the rows whose name matches this regular expression")
 	flag.StringVar(&c.dir, "dir", "", "work directory (default: a temporary one, removed at the end); generated data in it is used again")
 	flag.Float64Var(&c.floor, "floor", 0, "fail when a ratio is below this share of its goal (0: never)")
+	flag.StringVar(&c.profiles, "profiles", "", "directory to write a CPU profile of each kind of job into (default: none)")
 	flag.Parse()
 	if c.only, err = regexp.Compile(*only); err != nil {
 		return err
+	}
+	if c.profiles != "" {
+		if err := os.MkdirAll(c.profiles, 0o755); err != nil {
+			return err
+		}
 	}
 	if c.dir == "" {
 		if c.dir, err = os.MkdirTemp("", "brock-bench-"); err != nil {

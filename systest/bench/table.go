@@ -107,6 +107,7 @@ func (c *config) makes(j job) job {
 // time, with the median of its peaks.
 func (c *config) measure(ctx context.Context, r row, seen map[job]figures) (peer, brock figures, err error) {
 	if r.peer.Kind == "" {
+		r.brock.Profiles = c.profiles
 		f, ok := seen[r.brock]
 		if !ok {
 			if f, err = runChild(ctx, r.brock); err != nil {
@@ -116,6 +117,7 @@ func (c *config) measure(ctx context.Context, r row, seen map[job]figures) (peer
 		}
 		return named(f, r.peerIs), named(f, r.brockIs), nil
 	}
+	r.peer.Profiles, r.brock.Profiles = c.profiles, c.profiles
 	var peers, brocks []figures
 	for range c.runs {
 		f, err := runChild(ctx, r.peer)
