@@ -165,13 +165,22 @@ func (m *memberCopy) part(ctx context.Context, p *archive.Part) error {
 	if there {
 		m.keep(p.StoredBytes)
 	} else {
-		if err := sendObject(ctx, m.From, m.To, name, p.StoredBytes, p.SHA256); err != nil {
+		if err := sendObject(ctx, m.From, m.To, name, p.StoredBytes, sumOf(p)); err != nil {
 			return err
 		}
 		m.sent(p.StoredBytes)
 	}
 	m.Progress.Add(p.Records, p.StoredBytes, p.StoredBytes)
 	return nil
+}
+
+// sumOf returns the checksum of a part. Without the key there is no part list,
+// and so nothing to hold its bytes against.
+func sumOf(p *archive.Part) checksum {
+	if len(p.Chunks) == 0 {
+		return anySum{}
+	}
+	return archive.NewPartSum(p)
 }
 
 func (m *memberCopy) keep(bytes int64) {
@@ -199,14 +208,15 @@ func (m *memberCopy) has(ctx context.Context, p *archive.Part) (bool, error) {
 		}
 		return true, nil
 	}
-	digest := p.SHA256
-	if digest == "" {
-		var err error
-		if digest, err = digestOf(ctx, m.From, name, p.StoredBytes); err != nil {
+	sum := sumOf(p)
+	if len(p.Chunks) == 0 {
+		digest, err := digestOf(ctx, m.From, name, p.StoredBytes)
+		if err != nil {
 			return false, err
 		}
+		sum = newDigestSum(digest)
 	}
-	good, err := intact(ctx, m.To, name, p.StoredBytes, digest)
+	good, err := intact(ctx, m.To, name, p.StoredBytes, sum)
 	if err != nil || good {
 		return good, err
 	}
@@ -218,7 +228,7 @@ func (m *memberCopy) has(ctx context.Context, p *archive.Part) (bool, error) {
 func (m *memberCopy) small(ctx context.Context, base string, data []byte) error {
 	name := path.Join(m.from.Path, base)
 	if size, there := m.sizes[base]; there {
-		good, err := intact(ctx, m.To, name, int64(len(data)), manifest.Digest(data))
+		good, err := intact(ctx, m.To, name, int64(len(data)), newDigestSum(manifest.Digest(data)))
 		switch {
 		case err != nil:
 			return err

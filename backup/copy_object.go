@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"hash"
 	"io"
 
 	"github.com/brockdb/brock/backup/destination"
@@ -14,9 +15,31 @@ import (
 // copyBuffer is what an object is read in while it is copied.
 const copyBuffer = 256 << 10
 
-// sendObject copies an object. It becomes visible only when it has the size and,
-// unless digest is "", the SHA-256.
-func sendObject(ctx context.Context, from, to destination.Destination, name string, size int64, digest string) error {
+// checksum tells whether what was written to it is what it should be.
+type checksum interface {
+	io.Writer
+	Good() bool
+}
+
+// digestSum is the checksum of an object whose SHA-256 is known, in hex.
+type digestSum struct {
+	hash.Hash
+	want string
+}
+
+func newDigestSum(want string) digestSum { return digestSum{sha256.New(), want} }
+
+func (s digestSum) Good() bool { return hex.EncodeToString(s.Sum(nil)) == s.want }
+
+// anySum is the checksum of an object of which nothing is known.
+type anySum struct{}
+
+func (anySum) Write(b []byte) (int, error) { return len(b), nil }
+func (anySum) Good() bool                  { return true }
+
+// sendObject copies an object. It becomes visible only when it has the size, and
+// sum is good.
+func sendObject(ctx context.Context, from, to destination.Destination, name string, size int64, sum checksum) error {
 	body, err := from.Open(ctx, name, 0, size)
 	if err != nil {
 		return fault.Wrap(err, "read %s", name)
@@ -26,13 +49,12 @@ func sendObject(ctx context.Context, from, to destination.Destination, name stri
 	if err != nil {
 		return fault.Wrap(err, "store %s", name)
 	}
-	sum := sha256.New()
 	n, err := io.CopyBuffer(io.MultiWriter(w, sum), onlyReader{body}, make([]byte, copyBuffer))
 	switch {
 	case err != nil:
 	case n != size:
 		err = fault.New(fault.Corrupt, "read "+name+" at "+from.String(), "it ends after %d of %d bytes", n, size)
-	case digest != "" && hex.EncodeToString(sum.Sum(nil)) != digest:
+	case !sum.Good():
 		err = fault.New(fault.Corrupt, "read "+name+" at "+from.String(), "it was altered: its SHA-256 is not its part list's").
 			WithHint("bring the object back from another copy")
 	default:

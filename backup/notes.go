@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +31,7 @@ import (
 // use them.
 
 const (
-	noteLabel = "brock resume note 1\n"
+	noteLabel = "brock resume note 2\n"
 	// maxNote bounds a note that is read.
 	maxNote = 256 << 20
 	// DefaultNoteInterval is how often at most a backup notes what is finished.
@@ -107,7 +106,7 @@ func (b *Backup) verifyParts(ctx context.Context, folder string, noted []archive
 	group.SetLimit(b.Workers)
 	for i := range noted {
 		group.Go(func() (err error) {
-			good[i], err = intact(gctx, b.Destination, path.Join(folder, noted[i].Name), noted[i].StoredBytes, noted[i].SHA256)
+			good[i], err = intact(gctx, b.Destination, path.Join(folder, noted[i].Name), noted[i].StoredBytes, archive.NewPartSum(&noted[i]))
 			return err
 		})
 	}
@@ -130,8 +129,8 @@ func (b *Backup) verifyParts(ctx context.Context, folder string, noted []archive
 	return parts, nil
 }
 
-// intact reports whether an object is there with that size and SHA-256.
-func intact(ctx context.Context, d destination.Destination, name string, size int64, digest string) (bool, error) {
+// intact reports whether an object is there with that size and what sum is of.
+func intact(ctx context.Context, d destination.Destination, name string, size int64, sum checksum) (bool, error) {
 	info, err := d.Stat(ctx, name)
 	if fault.Is(err, fault.NotFound) {
 		return false, nil
@@ -143,12 +142,11 @@ func intact(ctx context.Context, d destination.Destination, name string, size in
 	if err != nil {
 		return false, err
 	}
-	sum := sha256.New()
 	n, err := io.Copy(sum, body)
 	if err := errors.Join(err, body.Close()); err != nil {
 		return false, fault.Wrap(err, "read %s", name)
 	}
-	return n == size && hex.EncodeToString(sum.Sum(nil)) == digest, nil
+	return n == size && sum.Good(), nil
 }
 
 // removeNotes removes the notes in a folder.

@@ -13,9 +13,11 @@ import (
 
 func notedPart(name, first, last string) archive.Part {
 	digest := strings.Repeat("ab", 32)
-	return archive.Part{Name: name, StoredBytes: 100, RawBytes: 200, Records: 2, FirstKey: []byte(first), LastKey: []byte(last), SHA256: digest,
+	p := archive.Part{Name: name, StoredBytes: 100, RawBytes: 200, Records: 2, FirstKey: []byte(first), LastKey: []byte(last),
 		Collections: map[uint64]int64{1: 2},
 		Chunks:      []archive.Chunk{{StoredBytes: 100, RawBytes: 200, Records: 2, FirstKey: []byte(first), SHA256: digest}}}
+	p.SHA256 = p.Digest()
+	return p
 }
 
 // FuzzNote: whatever stands in a note, reading it neither fails the program nor

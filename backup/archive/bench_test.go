@@ -431,7 +431,7 @@ func benchList(parts, chunks int) *List {
 			p.LastKey = key(n + chunkRecords - 1)
 			p.Chunks = append(p.Chunks, c)
 		}
-		p.FirstKey, p.SHA256 = p.Chunks[0].FirstKey, p.Chunks[0].SHA256
+		p.FirstKey, p.SHA256 = p.Chunks[0].FirstKey, p.Digest()
 		l.Parts = append(l.Parts, p)
 	}
 	return l

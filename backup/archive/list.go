@@ -35,7 +35,10 @@ type ListHead struct {
 }
 
 const (
-	listVersion = 1
+	listVersion = 2
+	// byteSums is the version in which a part's digest was that of its bytes;
+	// the digests of its chunks are the same in both.
+	byteSums = 1
 	// maxListRaw bounds a part list's JSON: 16 TB of data in 2 MiB chunks.
 	maxListRaw = 2 << 30
 	// maxLine bounds a line of it. A writer begins a new part before a line has
@@ -92,6 +95,9 @@ func DecodeList(stored []byte, key ee.Key, want ListHead) (*List, error) {
 		return nil, fmt.Errorf("its head: %w", err)
 	}
 	want.Version, want.Parts = listVersion, l.Head.Parts
+	if l.Head.Version == byteSums {
+		want.Version = byteSums
+	}
 	if l.Head != want {
 		return nil, fmt.Errorf("it belongs to %+v, not to %+v", l.Head, want)
 	}
@@ -179,8 +185,8 @@ func (p *Part) check(head ListHead, encrypted bool) error {
 	if _, err := p.iv(); encrypted && err != nil || !encrypted && p.IV != "" {
 		return fmt.Errorf("%s: its IV %.80q does not fit", p.Name, p.IV)
 	}
-	if !validSHA256(p.SHA256) {
-		return fmt.Errorf("%s: its SHA-256 %.80q is malformed", p.Name, p.SHA256)
+	if !validSHA256(p.SHA256) || head.Version == listVersion && p.SHA256 != p.Digest() {
+		return fmt.Errorf("%s: its SHA-256 %.80q is not that of its IV and chunks", p.Name, p.SHA256)
 	}
 	if len(p.Chunks) == 0 || !bytes.Equal(p.Chunks[0].FirstKey, p.FirstKey) || bytes.Compare(p.FirstKey, p.LastKey) > 0 {
 		return fmt.Errorf("%s: its first and last key do not fit its chunks", p.Name)

@@ -72,7 +72,8 @@ func TestListRefuses(t *testing.T) {
 		"no records":             func(l *List) { l.Parts[0].Chunks[0].Records = 0 },
 		"chunk out of order":     func(l *List) { l.Parts[0].Chunks[1].FirstKey = []byte("a") },
 		"chunk digest":           func(l *List) { l.Parts[0].Chunks[0].SHA256 = "zz" },
-		"part digest":            func(l *List) { l.Parts[0].SHA256 = "" },
+		"no part digest":         func(l *List) { l.Parts[0].SHA256 = "" },
+		"part digest":            func(l *List) { l.Parts[0].SHA256 = l.Parts[1].SHA256 },
 		"no chunks":              func(l *List) { l.Parts[0].Chunks = nil },
 		"records":                func(l *List) { l.Parts[0].Records++ },
 		"stored bytes":           func(l *List) { l.Parts[0].StoredBytes++ },
@@ -85,9 +86,28 @@ func TestListRefuses(t *testing.T) {
 		l := someList(t, ee.Key{})
 		count := len(l.Parts)
 		change(l)
+		if !strings.Contains(what, "part digest") {
+			for i := range l.Parts {
+				l.Parts[i].SHA256 = l.Parts[i].Digest()
+			}
+		}
 		stored := encodeAs(t, l, count)
 		if _, err := DecodeList(stored, ee.Key{}, listHead); err == nil {
 			t.Errorf("%s: no error", what)
+		}
+	}
+}
+
+// TestListVersions: in version 1 the digest of a part was that of its bytes,
+// which its chunks do without.
+func TestListVersions(t *testing.T) {
+	for version, good := range map[int]bool{-1: false, 1: true, 2: true, 3: false} {
+		l := someList(t, ee.Key{})
+		if l.Head.Version = version; version == 1 {
+			l.Parts[0].SHA256, l.Parts[1].SHA256 = strings.Repeat("ab", 32), strings.Repeat("cd", 32)
+		}
+		if _, err := DecodeList(encodeAs(t, l, len(l.Parts)), ee.Key{}, listHead); (err == nil) != good {
+			t.Errorf("version %d: %v", version, err)
 		}
 	}
 }
@@ -98,7 +118,10 @@ func encodeAs(t *testing.T, l *List, count int) []byte {
 	var out bytes.Buffer
 	zip := gzip.NewWriter(&out)
 	enc := json.NewEncoder(zip)
-	l.Head.Version, l.Head.Parts = listVersion, count
+	l.Head.Parts = count
+	if l.Head.Version == 0 {
+		l.Head.Version = listVersion
+	}
 	if err := enc.Encode(l.Head); err != nil {
 		t.Fatal(err)
 	}

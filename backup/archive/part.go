@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 	"io"
 	"slices"
 
@@ -28,7 +27,7 @@ type Part struct {
 	FirstKey     []byte           `json:"first_key"`
 	LastKey      []byte           `json:"last_key"`
 	LargestValue int64            `json:"largest_value"` // bytes
-	SHA256       string           `json:"sha256"`        // of the stored bytes, hex
+	SHA256       string           `json:"sha256"`        // of the IV and the SHA-256 of each chunk, hex
 	IV           string           `json:"iv,omitempty"`  // hex; the first 16 stored bytes when encrypted
 	Collections  map[uint64]int64 `json:"collections"`   // records per collection id
 	Chunks       []Chunk          `json:"chunks"`
@@ -50,7 +49,6 @@ type PartWriter struct {
 	w       io.Writer
 	enc     *Encoder
 	stream  cipher.Stream // nil when not encrypted
-	sum     hash.Hash
 	part    Part
 	buf     []byte // frame length, then pb.KVList
 	chunk   Chunk
@@ -69,7 +67,7 @@ type PartOptions struct {
 
 // NewPartWriter begins a part. buf is scratch space that Finish gives back.
 func NewPartWriter(w io.Writer, name string, enc *Encoder, o PartOptions, buf []byte) (*PartWriter, error) {
-	p := &PartWriter{w: w, enc: enc, sum: sha256.New(), limit: o.ChunkBytes, flushed: o.Flushed,
+	p := &PartWriter{w: w, enc: enc, limit: o.ChunkBytes, flushed: o.Flushed,
 		part: Part{Name: name, Collections: map[uint64]int64{}}}
 	p.buf = append(buf[:0], make([]byte, frameLen)...)
 	if !o.Key.IsZero() {
@@ -148,7 +146,6 @@ func (p *PartWriter) flush() error {
 }
 
 func (p *PartWriter) store(b []byte) error {
-	p.sum.Write(b)
 	p.part.StoredBytes += int64(len(b))
 	_, err := p.w.Write(b)
 	return fault.Wrap(err, "write part %s", p.part.Name)
@@ -163,7 +160,7 @@ func (p *PartWriter) Finish() (Part, []byte, error) {
 	if p.part.Records == 0 {
 		return Part{}, p.buf, fault.New(fault.Other, "finish part "+p.part.Name, "it has no records")
 	}
-	p.part.SHA256 = hex.EncodeToString(p.sum.Sum(nil))
+	p.part.SHA256 = p.part.Digest()
 	p.part.LastKey = slices.Clip(p.part.LastKey)
 	return p.part, p.buf, nil
 }

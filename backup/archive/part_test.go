@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -113,7 +111,7 @@ func TestPartRoundTrip(t *testing.T) {
 				recs := makeRecords(3000, 300, compressible)
 				part, data := writePart(t, recs, level, key, 64<<10)
 				what := fmt.Sprintf("%v, key %v, compressible %v", level, key, compressible)
-				if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != part.SHA256 || int64(len(data)) != part.StoredBytes {
+				if int64(len(data)) != part.StoredBytes || part.SHA256 != part.Digest() {
 					t.Errorf("%s: digest or size is wrong", what)
 				}
 				if len(part.Chunks) < 10 {
