@@ -20,7 +20,8 @@ import (
 // All methods may be called from many goroutines.
 type Destination interface {
 	// Create starts an object. Nothing is visible under name until Commit
-	// returned nil; then all of it is there and durable.
+	// returned nil; then all of it is there and durable. A lease or a mark need
+	// not outlive a power cut, see isPresence.
 	Create(ctx context.Context, name string, mode Mode) (Writer, error)
 
 	// Open reads length bytes from offset, or to the end when length is
@@ -37,8 +38,9 @@ type Destination interface {
 	List(ctx context.Context, dir string, visit func(Info) error) error
 
 	// Remove deletes one object, durably when it returned nil: a caller may
-	// rely on the order of its removals. Removing what does not exist is an
-	// error of kind NotFound. A folder disappears with its last object.
+	// rely on the order of its removals. (Again, leases and marks need not be
+	// gone after a power cut.) Removing what does not exist is an error of kind
+	// NotFound. A folder disappears with its last object.
 	Remove(ctx context.Context, name string) error
 
 	// String returns the URI, without secrets.

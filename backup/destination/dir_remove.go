@@ -31,7 +31,7 @@ func (d *Dir) remove(root *os.Root, name string) error {
 		return err
 	}
 	folder, err := removeEmptyFolders(root, path.Dir(name))
-	if err != nil {
+	if err != nil || isPresence(name) {
 		return err
 	}
 	return d.syncSurvivor(root, folder)

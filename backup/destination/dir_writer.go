@@ -87,8 +87,11 @@ func (w *dirWriter) commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := w.dir.ops.syncFile(w.file); err != nil {
-		return err
+	durable := !isPresence(w.name)
+	if durable {
+		if err := w.dir.ops.syncFile(w.file); err != nil {
+			return err
+		}
 	}
 	own, err := w.file.Stat()
 	if err != nil {
@@ -102,6 +105,9 @@ func (w *dirWriter) commit(ctx context.Context) error {
 	}
 	if err := w.publish(own); err != nil {
 		return err
+	}
+	if !durable {
+		return nil
 	}
 	if err := w.syncNames(); err != nil {
 		return w.takeBack(own, err)

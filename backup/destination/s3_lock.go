@@ -11,7 +11,7 @@ import (
 // for. Leases, marks and probes come and go: a mark that stayed would say for
 // minutes that a series is read, or removed, when it is not.
 func isKept(name string) bool {
-	return strings.Contains(name, "/") && !strings.HasPrefix(name, leaseDir+"/") && !strings.HasPrefix(name, markDir+"/")
+	return strings.Contains(name, "/") && !isPresence(name)
 }
 
 // checkLock refuses a retention where the bucket has no object lock. It asks
