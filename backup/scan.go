@@ -53,7 +53,7 @@ func (s *scanner) walk(v versions, r keyRange, out emit) error {
 	done := false // nothing older of this key counts
 	emitted := false
 	count := 0
-	for ok := v.seek(r.left); ok; ok = v.next() {
+	for ok := v.seek(r); ok; ok = v.next() {
 		if count++; count%1024 == 0 && s.ctx.Err() != nil {
 			return context.Cause(s.ctx)
 		}

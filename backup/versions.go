@@ -26,7 +26,8 @@ type entry struct {
 // versions walks through all versions in (since, read_ts] of one snapshot, by
 // key, newest first. One goroutine uses it.
 type versions interface {
-	seek(key []byte) bool
+	// seek moves to the first version in a range. The walk may go on beyond it.
+	seek(r keyRange) bool
 	next() bool
 	entry() *entry
 	// resolve returns the present entry as it is where its value is read, which
@@ -70,6 +71,7 @@ type rawVersions struct {
 	since  uint64
 	it     *badger.Iterator
 	root   y.Iterator // nil in an empty database that was opened read-only
+	right  []byte     // where the walk ends; nil for nowhere
 	now    entry
 	plain  *itemVersions // for values in the value log
 }
@@ -77,14 +79,15 @@ type rawVersions struct {
 // internalPrefix is that of Badger's own keys, which no reader sees.
 var internalPrefix = []byte("!badger!")
 
-func (v *rawVersions) seek(key []byte) bool {
+func (v *rawVersions) seek(r keyRange) bool {
 	if v.root == nil {
 		return false
 	}
-	if len(key) == 0 {
+	v.right = r.right
+	if len(r.left) == 0 {
 		v.root.Rewind()
 	} else {
-		v.root.Seek(y.KeyWithTs(key, math.MaxUint64))
+		v.root.Seek(y.KeyWithTs(r.left, math.MaxUint64))
 	}
 	return v.settle()
 }
@@ -94,12 +97,18 @@ func (v *rawVersions) next() bool {
 	return v.settle()
 }
 
-// settle moves on to the next version that is in the snapshot.
+// settle moves on to the next version that is in the snapshot. It stops at the
+// end of the range also where it passes over everything: nobody else sees what it
+// passes over, and an incremental would else read what is left of the memtables
+// and of every table with a change in it once per range.
 func (v *rawVersions) settle() bool {
 	for ; v.root.Valid(); v.root.Next() {
 		key := v.root.Key()
 		version := y.ParseTs(key)
 		if version > v.snap.ReadTs || version <= v.since || bytes.HasPrefix(key, internalPrefix) {
+			if len(v.right) > 0 && bytes.Compare(y.ParseKey(key), v.right) >= 0 {
+				return false
+			}
 			continue
 		}
 		value := v.root.Value()
@@ -137,11 +146,11 @@ type itemVersions struct {
 	now    entry
 }
 
-func (v *itemVersions) seek(key []byte) bool {
+func (v *itemVersions) seek(r keyRange) bool {
 	if v.it == nil {
 		v.it = v.layout.open(v.snap, v.since)
 	}
-	v.it.Seek(key)
+	v.it.Seek(r.left)
 	return v.settle()
 }
 
@@ -184,7 +193,7 @@ func (v *itemVersions) find(key []byte, version uint64) (*entry, error) {
 		ok = v.next()
 	}
 	if !ok || bytes.Compare(v.now.key, key) < 0 {
-		ok = v.seek(key)
+		ok = v.seek(keyRange{left: key})
 	}
 	for ok && bytes.Equal(v.now.key, key) && v.now.version > version {
 		ok = v.next()
