@@ -52,6 +52,7 @@ type FS struct {
 	counts map[Op]int
 	rules  map[Op]rule
 	delays map[Op]time.Duration
+	events []Event
 }
 
 // rule makes the calls from number nth on fail, or only that one; of files whose
@@ -122,6 +123,7 @@ func (f *FS) Heal() {
 	clear(f.counts)
 	clear(f.rules)
 	clear(f.delays)
+	f.events = nil
 }
 
 // Delay makes every call of this kind take so much longer, until Heal.
@@ -177,7 +179,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 		return nil, nil, 0, e
 	}
 	inode, handle, fuseFlags, e := n.LoopbackNode.Create(ctx, name, flags, mode, out)
-	return inode, n.wrap(handle, name), fuseFlags, e
+	return inode, n.wrap(handle, n.below(name)), fuseFlags, e
 }
 
 // Open implements fs.NodeOpener.
@@ -201,6 +203,7 @@ func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.En
 	if e := n.fs.verdict(Mkdir); e != 0 {
 		return nil, e
 	}
+	n.fs.record(Event{Op: Mkdir, Path: n.below(name)})
 	return n.LoopbackNode.Mkdir(ctx, name, mode, out)
 }
 
@@ -209,6 +212,7 @@ func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, o
 	if e := n.fs.verdict(Link); e != 0 {
 		return nil, e
 	}
+	n.fs.record(Event{Op: Link, Path: target.EmbeddedInode().Path(nil), To: n.below(name)})
 	return n.LoopbackNode.Link(ctx, target, name, out)
 }
 
@@ -243,7 +247,7 @@ func (n *node) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, 
 	}
 	handle, fuseFlags, e := n.LoopbackNode.OpendirHandle(ctx, flags)
 	if inner, ok := handle.(folderHandle); ok {
-		handle = &folder{inner, n.fs}
+		handle = &folder{inner, n.fs, n.Path(nil)}
 	}
 	return handle, fuseFlags, e
 }
@@ -259,7 +263,8 @@ type folderHandle interface {
 // folder is an open folder.
 type folder struct {
 	folderHandle
-	fs *FS
+	fs   *FS
+	path string
 }
 
 // Fsyncdir implements fs.FileFsyncdirer.
@@ -267,14 +272,18 @@ func (d *folder) Fsyncdir(ctx context.Context, flags uint32) syscall.Errno {
 	if e := d.fs.verdict(SyncDir); e != 0 {
 		return e
 	}
-	return d.folderHandle.Fsyncdir(ctx, flags)
+	e := d.folderHandle.Fsyncdir(ctx, flags)
+	if e == 0 {
+		d.fs.record(Event{Op: SyncDir, Path: d.path})
+	}
+	return e
 }
 
 // file is an open file.
 type file struct {
 	*fs.LoopbackFile
 	fs   *FS
-	name string // or path, when it was opened
+	name string // its path when it was opened
 }
 
 // PassthroughFd says that there is none: with one the kernel would read and
@@ -294,6 +303,7 @@ func (f *file) Write(ctx context.Context, data []byte, offset int64) (uint32, sy
 	if e := f.fs.verdictOf(Write, f.name); e != 0 {
 		return 0, e
 	}
+	f.fs.record(Event{Op: Write, Path: f.name})
 	return f.LoopbackFile.Write(ctx, data, offset)
 }
 
@@ -302,6 +312,7 @@ func (f *file) Writev(ctx context.Context, data [][]byte, offset int64) (uint32,
 	if e := f.fs.verdictOf(Write, f.name); e != 0 {
 		return 0, e
 	}
+	f.fs.record(Event{Op: Write, Path: f.name})
 	return f.LoopbackFile.Writev(ctx, data, offset)
 }
 
@@ -310,5 +321,9 @@ func (f *file) Fsync(ctx context.Context, flags uint32) syscall.Errno {
 	if e := f.fs.verdictOf(Fsync, f.name); e != 0 {
 		return e
 	}
-	return f.LoopbackFile.Fsync(ctx, flags)
+	e := f.LoopbackFile.Fsync(ctx, flags)
+	if e == 0 {
+		f.fs.record(Event{Op: Fsync, Path: f.name})
+	}
+	return e
 }
