@@ -42,16 +42,16 @@ func TestAnyCutsCoverAllKeysOnce(t *testing.T) {
 	txn := db.NewTransaction(false)
 	defer txn.Discard()
 	snap := &Snapshot{DB: db, Txn: txn, ReadTs: txn.ReadTs()}
-	sinces := []uint64{0, snap.ReadTs - 40, snap.ReadTs}
-	wants := make([][][]byte, len(sinces))
-	for i, since := range sinces {
-		wants[i] = scanAll(t, snap, since, []keyRange{{}})
+	scans := []rangeScan{{since: 0}, {since: snap.ReadTs - 40}, {since: snap.ReadTs}, {0, true}, {snap.ReadTs - 40, true}, {snap.ReadTs, true}}
+	wants := make([][][]byte, len(scans))
+	for i, scan := range scans {
+		wants[i] = scan.all(t, snap, []keyRange{{}})
+		if n, changed := len(wants[i]), scan.since == snap.ReadTs-40; n < 100 && scan.since == 0 || changed && (n < 10 || n > 40) || n > 0 && scan.since == snap.ReadTs {
+			t.Fatalf("%+v: %d keys", scan, n)
+		}
 	}
-	if len(wants[0]) < 100 || len(wants[1]) < 10 || len(wants[1]) > 40 || len(wants[2]) > 0 {
-		t.Fatalf("%d, %d and %d keys", len(wants[0]), len(wants[1]), len(wants[2]))
-	}
-	for i := range 300 {
-		since, want := sinces[i%len(sinces)], wants[i%len(sinces)]
+	for i := range 600 {
+		scan, want := scans[i%len(scans)], wants[i%len(scans)]
 		var cuts [][]byte
 		for range r.IntN(12) {
 			switch r.IntN(3) {
@@ -66,20 +66,26 @@ func TestAnyCutsCoverAllKeysOnce(t *testing.T) {
 		if r.IntN(4) != 0 {
 			slices.SortFunc(cuts, bytes.Compare)
 		}
-		got := scanAll(t, snap, since, contiguous(cuts))
+		got := scan.all(t, snap, contiguous(cuts))
 		if !slices.EqualFunc(got, want, bytes.Equal) {
-			t.Fatalf("since %d, cut at %q: %d keys, not %d", since, cuts, len(got), len(want))
+			t.Fatalf("%+v, cut at %q: %d keys, not %d", scan, cuts, len(got), len(want))
 		}
 	}
 }
 
-func scanAll(t *testing.T, snap *Snapshot, since uint64, ranges []keyRange) (keys [][]byte) {
+// rangeScan is a way to scan.
+type rangeScan struct {
+	since       uint64
+	allVersions bool
+}
+
+func (r rangeScan) all(t *testing.T, snap *Snapshot, ranges []keyRange) (keys [][]byte) {
 	t.Helper()
 	layout, err := checkBadger()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scanner{ctx: t.Context(), snap: snap, layout: layout, since: since}
+	s := &scanner{ctx: t.Context(), snap: snap, layout: layout, since: r.since, allVersions: r.allVersions}
 	for _, r := range ranges {
 		err := s.scan(r, func(rec *archive.Record, _ bool) error {
 			keys = append(keys, bytes.Clone(rec.Key))

@@ -34,6 +34,9 @@ type emit func(rec *archive.Record, newKey bool) error
 //
 // Whatever cannot be read is an error.
 func (s *scanner) scan(r keyRange, out emit) error {
+	if s.ctx.Err() != nil { // in a range without changes nobody else asks
+		return context.Cause(s.ctx)
+	}
 	s.prev = s.prev[:0]
 	op := func() string { return fmt.Sprintf("read the database after key %x", clip(s.prev)) }
 	return guarded(s.snap.DB, op, func() error {

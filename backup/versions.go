@@ -47,11 +47,16 @@ type versions interface {
 // before it reads its value.
 func openVersions(snap *Snapshot, layout *badgerLayout, since uint64, allVersions bool) versions {
 	plain := &itemVersions{layout: layout, snap: snap, since: since}
-	if allVersions || snap.DB.Opts().NamespaceOffset >= 0 {
+	isPlain := allVersions || snap.DB.Opts().NamespaceOffset >= 0
+	if isPlain && since == 0 {
 		return plain
 	}
 	it := layout.open(snap, since)
-	return &rawVersions{layout: layout, snap: snap, since: since, it: it, root: layout.rootOf(it), plain: plain}
+	raw := &rawVersions{layout: layout, snap: snap, since: since, it: it, root: layout.rootOf(it), plain: plain}
+	if isPlain {
+		return &scoutedVersions{plain, raw}
+	}
+	return raw
 }
 
 // open opens an iterator that leaves the block cache to the database's own
@@ -183,6 +188,22 @@ func (v *itemVersions) value(fn func([]byte) error) error {
 		return fn(value)
 	})
 }
+
+// scoutedVersions is the plain walk of an incremental. It knows no end: where
+// nothing is new, Badger's iterator passes over all there is. So the fast walk goes
+// ahead to the first version in the range, and where it finds none, there is none.
+type scoutedVersions struct {
+	*itemVersions
+	scout *rawVersions
+}
+
+func (v *scoutedVersions) seek(r keyRange) bool {
+	return v.scout.seek(r) && v.itemVersions.seek(keyRange{left: v.scout.now.key, right: r.right})
+}
+
+func (v *scoutedVersions) err() error { return v.scout.err() } // of both
+
+func (v *scoutedVersions) close() { v.scout.close() } // both
 
 // find moves on to a version of a key. Keys come in order, so it follows step by
 // step while values lie close to each other.

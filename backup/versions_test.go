@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -37,15 +39,56 @@ func TestRangeEndsWhereNothingChanged(t *testing.T) {
 	txn := db.NewTransaction(false)
 	defer txn.Discard()
 	snap := &Snapshot{DB: db, Txn: txn, ReadTs: txn.ReadTs()}
-	v, ok := openVersions(snap, layout, snap.ReadTs, false).(*rawVersions)
-	if !ok {
-		t.Fatal("this is not the fast walk")
+	r := keyRange{[]byte("key/100"), []byte("key/200")}
+	for _, allVersions := range []bool{false, true} {
+		v := openVersions(snap, layout, snap.ReadTs, allVersions)
+		defer v.close()
+		if v.seek(r) {
+			t.Fatalf("%q has changed", v.entry().key)
+		}
+		raw, ok := v.(*rawVersions)
+		if allVersions {
+			scouted := v.(*scoutedVersions)
+			if raw, ok = scouted.scout, true; scouted.it != nil {
+				t.Error("the plain walk was begun")
+			}
+		}
+		if !ok {
+			t.Fatalf("this is a %T", v)
+		}
+		if !raw.root.Valid() || string(y.ParseKey(raw.root.Key())) != "key/200" {
+			t.Errorf("the walk went on to the end or to %q", raw.root.Key())
+		}
+		if v := openVersions(snap, layout, snap.ReadTs-1, allVersions); !v.seek(r) || string(v.entry().key) != "key/100" {
+			t.Error("a change is not found")
+		} else {
+			v.close()
+		}
 	}
-	defer v.close()
-	if v.seek(keyRange{[]byte("key/100"), []byte("key/200")}) {
-		t.Fatalf("%q has changed", v.entry().key)
+}
+
+// TestCanceledWhereNothingChanged holds that a scan asks its context in a range
+// without changes too.
+func TestCanceledWhereNothingChanged(t *testing.T) {
+	db, err := badger.Open(badger.DefaultOptions("").WithInMemory(true).WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !v.root.Valid() || string(y.ParseKey(v.root.Key())) != "key/200" {
-		t.Errorf("the walk went on to the end or to %q", v.root.Key())
+	txn := db.NewTransaction(false)
+	defer func() {
+		txn.Discard()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	layout, err := checkBadger()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := &scanner{ctx: ctx, snap: &Snapshot{DB: db, Txn: txn}, layout: layout, since: 1}
+	if err := s.scan(keyRange{}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }
