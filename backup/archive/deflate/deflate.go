@@ -12,7 +12,11 @@
 // processor's near caches.
 package deflate
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/brockdb/brock/backup/archive/load"
+)
 
 const (
 	// maxStored is how much a stored block can hold.
@@ -144,7 +148,7 @@ func (e *Encoder) emit() {
 	for _, seq := range e.seqs[:e.nSeqs] {
 		n := int(seq >> 32)
 		for ; n >= 4; n -= 4 {
-			four := load32(lits, li)
+			four := load.Uint32(lits, li)
 			li += 4
 			a, b, c, d := lit[uint8(four)], lit[uint8(four>>8)], lit[uint8(four>>16)], lit[four>>24]
 			bits |= uint64(a>>8) << (have & 63)
@@ -155,13 +159,13 @@ func (e *Encoder) emit() {
 			have += uint(uint8(c))
 			bits |= uint64(d>>8) << (have & 63)
 			have += uint(uint8(d))
-			store64(out, at, bits)
+			load.Put64(out, at, bits)
 			at += int(have >> 3)
 			bits >>= have & 56
 			have &= 7
 		}
 		// The codes of literals that are none become 0, of length 0.
-		four := load32(lits, li)
+		four := load.Uint32(lits, li)
 		li += n
 		a := lit[uint8(four)] & uint32((0-n)>>63)
 		b := lit[uint8(four>>8)] & uint32((1-n)>>63)
@@ -172,7 +176,7 @@ func (e *Encoder) emit() {
 		have += uint(uint8(b))
 		bits |= uint64(c>>8) << (have & 63)
 		have += uint(uint8(c))
-		store64(out, at, bits)
+		load.Put64(out, at, bits)
 		at += int(have >> 3)
 		bits >>= have & 56
 		have &= 7
@@ -182,7 +186,7 @@ func (e *Encoder) emit() {
 		have += uint(uint8(length))
 		bits |= (uint64(dist>>16) | uint64(uint16(seq>>16))<<(dist&31)) << (have & 63)
 		have += uint(dist&31 + dist>>8&15)
-		store64(out, at, bits)
+		load.Put64(out, at, bits)
 		at += int(have >> 3)
 		bits >>= have & 56
 		have &= 7

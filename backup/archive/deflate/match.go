@@ -1,6 +1,10 @@
 package deflate
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/brockdb/brock/backup/archive/load"
+)
 
 const (
 	window   = 1 << 15
@@ -62,7 +66,7 @@ func (m *matcher) parse(src []byte, start, end int, fast bool) {
 		m.candidates(src, stripe, stop, uint8(bias))
 		for s = max(s, stripe); s < stop; {
 			i := (s - stripe + 1) >> 1
-			good := load64(m.near[:], i) & 0x8080808080808080
+			good := load.Uint64(m.near[:], i) & 0x8080808080808080
 			if good == 0 {
 				s += 16
 				continue
@@ -71,14 +75,14 @@ func (m *matcher) parse(src []byte, start, end int, fast bool) {
 			n := (int(m.near[i]) - bias) >> 3
 			p, dist := stripe+2*i, int(m.far[i])+1
 			// Whether 7 bytes are all cannot be guessed; whether 14 are, mostly can.
-			more := bits.TrailingZeros64((load64(src, p+7)^load64(src, p+7-dist))|1<<63) >> 3
+			more := bits.TrailingZeros64((load.Uint64(src, p+7)^load.Uint64(src, p+7-dist))|1<<63) >> 3
 			n += more & -((n + 1) >> 3)
 			if n == 14 {
 				n = matchLen(src, p, p-dist)
 			}
 			// A match may have begun at the odd position before.
 			if p > dist {
-				back := same(load8(src, p-1), load8(src, p-dist-1)) & negative(next-p)
+				back := same(load.Uint8(src, p-1), load.Uint8(src, p-dist-1)) & negative(next-p)
 				p -= back
 				n += back
 			}
@@ -88,7 +92,7 @@ func (m *matcher) parse(src []byte, start, end int, fast bool) {
 				}
 			}
 			literals := p - next
-			copy16(lits, src, next)
+			load.Copy16(lits, 0, src, next)
 			if literals > 16 {
 				copy(lits, src[next:p])
 			}
@@ -123,15 +127,15 @@ func (m *matcher) candidates(src []byte, start, stop int, bias uint8) {
 	far := m.far[:len(near)]
 	for i := range near {
 		p := start + 2*i
-		x := load64(src, p)
+		x := load.Uint64(src, p)
 		h := hash(x)
 		d := (p - 1 - int(table[h])) & (window - 1)
 		table[h] = uint16(p)
 		table[hash(x>>8)] = uint16(p + 1)
-		near[i] = uint8(bits.TrailingZeros64((x^load64(src, p-1-d))|1<<63)) + bias
+		near[i] = uint8(bits.TrailingZeros64((x^load.Uint64(src, p-1-d))|1<<63)) + bias
 		far[i] = uint16(d)
 	}
-	store64(m.near[:], len(near), 0) // parse looks 8 ahead
+	load.Put64(m.near[:], len(near), 0) // parse looks 8 ahead
 }
 
 // cut adds all but the last part of a match that is longer than the format has
@@ -167,7 +171,7 @@ func distSymbol(dist int) (sym, extra uint32) {
 func matchLen(src []byte, p, q int) int {
 	n := 14
 	for p+n+8 <= len(src) {
-		if x := load64(src, p+n) ^ load64(src, q+n); x != 0 {
+		if x := load.Uint64(src, p+n) ^ load.Uint64(src, q+n); x != 0 {
 			return n + bits.TrailingZeros64(x)>>3
 		}
 		n += 8
