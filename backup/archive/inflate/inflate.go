@@ -9,6 +9,8 @@ package inflate
 import (
 	"encoding/binary"
 	"errors"
+
+	"github.com/brockdb/brock/backup/archive/load"
 )
 
 // Slack is how much longer than the data the output buffer must be: the decoder
@@ -42,6 +44,8 @@ const (
 	litBits  = 11
 	distBits = 8
 	preBits  = 7
+	litMask  = 1<<litBits - 1
+	distMask = 1<<distBits - 1
 	// The most that codes longer than the first table's bits can need beyond
 	// it: see the enumeration in zlib's examples/enough.c (2342 for 288 symbols
 	// and 11 bits, 402 for 32 symbols and 8 bits).
@@ -49,13 +53,16 @@ const (
 	distSub = 402 - 1<<distBits
 )
 
-// Table entries: payload in the high 16 bits, then four bits of kind, four of
-// extra bits, eight of code length.
+// Table entries: the bits that a symbol takes with its extra bits, 6 of them; the
+// kind; in bits 8 to 11 the bits of the code alone, for literals how many there
+// are, for a subtable the bits of its index; the payload in the high 16 bits.
 const (
-	kindLiteral  = 1 << 15 // payload is the byte
-	kindSpecial  = 1 << 14 // not a plain symbol: one of the two below, or invalid
-	kindSubtable = 1 << 13 // payload is its start, extra its bits
-	kindEnd      = 1 << 12 // end of block
+	kindLiteral  = 1 << 12 // payload is a byte, or two: the codes of both are here
+	kindSpecial  = 1 << 13 // not a plain symbol: one of the two below, or invalid
+	kindSubtable = 1 << 14 // payload is its start
+	kindEnd      = 1 << 15 // end of block
+	allBits      = 63
+	someBits     = 15
 )
 
 var (
@@ -153,103 +160,174 @@ func (d *Decoder) stored(dst []byte, out, size int) (int, error) {
 	return out + n, nil
 }
 
-// block decodes the symbols of a compressed block.
+// block decodes the symbols of a compressed block: all but its end by fast, the
+// rest with the end of the input in mind.
 func (d *Decoder) block(dst []byte, out, size int) (int, error) {
-	// In locals, so that the compiler keeps them in registers.
-	in, next, bits, have, past := d.in, d.next, d.bits, d.have, d.past
-	defer func() { d.next, d.bits, d.have, d.past = next, bits, have, past }()
-	const litMask, distMask = 1<<litBits - 1, 1<<distBits - 1
-	for {
-		if next+8 <= len(in) {
-			bits |= binary.LittleEndian.Uint64(in[next:]) << have
-			next += int((63 - have) >> 3)
-			have |= 56
-		} else {
-			d.next, d.bits, d.have, d.past = next, bits, have, past
-			d.refill()
-			next, bits, have, past = d.next, d.bits, d.have, d.past
-			if past > 8 { // more than can be read ahead: the stream does not end
-				return out, ErrCorrupt
-			}
-		}
-		if out > size {
+	out, ended, err := d.fast(dst, out, size)
+	for !ended && err == nil {
+		d.refill()
+		if d.past > 8 || out > size { // more than can be read ahead: the stream does not end
 			return out, ErrCorrupt
 		}
-		// Up to three literals of at most 15 bits each are in 56 bits.
-		e := d.litTable[bits&litMask]
-		for range 2 {
-			if e&kindLiteral == 0 {
-				break
+		e := d.literalOrLength()
+		switch {
+		case e&kindLiteral != 0:
+			d.take(uint(e & allBits))
+			load.Put16(dst, out, uint16(e>>16))
+			out += int(e >> 8 & someBits)
+		case e&kindSpecial != 0:
+			if ended = e&kindEnd != 0 && out <= size; !ended {
+				return out, ErrCorrupt
 			}
-			bits >>= e & 0xff
-			have -= uint(e & 0xff)
-			dst[out] = byte(e >> 16)
-			out++
-			e = d.litTable[bits&litMask]
-		}
-		if e&kindLiteral != 0 {
-			bits >>= e & 0xff
-			have -= uint(e & 0xff)
-			dst[out] = byte(e >> 16)
-			out++
-			continue
-		}
-		if e&kindSpecial != 0 {
+			d.take(uint(e & allBits))
+		default:
+			length := d.value(e)
+			d.refill()
+			e = d.distTable[d.bits&distMask]
 			if e&kindSubtable != 0 {
-				e = d.litTable[uint64(e>>16)+bits>>litBits&(1<<(e>>8&0xf)-1)]
-				if e&kindLiteral != 0 {
-					bits >>= e & 0xff
-					have -= uint(e & 0xff)
-					dst[out] = byte(e >> 16)
-					out++
+				e = d.distTable[uint64(e>>16)+d.bits>>distBits&(1<<(e>>8&someBits)-1)]
+			}
+			if e&kindSpecial != 0 {
+				return out, ErrCorrupt
+			}
+			dist := d.value(e)
+			if dist > out || length > size-out {
+				return out, ErrCorrupt
+			}
+			copyMatch(dst, out, dist, length)
+			out += length
+		}
+	}
+	return out, err
+}
+
+// literalOrLength returns the entry of the next symbol.
+func (d *Decoder) literalOrLength() uint32 {
+	e := d.litTable[d.bits&litMask]
+	if e&kindSubtable != 0 {
+		e = d.litTable[uint64(e>>16)+d.bits>>litBits&(1<<(e>>8&someBits)-1)]
+	}
+	return e
+}
+
+// value consumes a length or a distance.
+func (d *Decoder) value(e uint32) int {
+	v := int(e>>16) + int(d.bits&(1<<(e&allBits)-1)>>(e>>8&someBits))
+	d.take(uint(e & allBits))
+	return v
+}
+
+const (
+	// fastIn is what fast may read of the input in one turn: three refills.
+	fastIn = 3 * 8
+	// fastOut is what it may write: four entries of two literals.
+	fastOut = 8
+)
+
+// fast decodes symbols while neither the input nor the output is near its end.
+// It reports whether the block has ended. What is done for each symbol is short,
+// and what the next one needs is begun before this one's bytes are copied: the
+// entry of the next symbol is in e.
+func (d *Decoder) fast(dst []byte, out, size int) (at int, ended bool, err error) {
+	// In locals, so that the compiler keeps them in registers.
+	in, next, bits, have := d.in, d.next, d.bits, d.have
+	lits, dists := &d.litTable, &d.distTable
+	lastIn, lastOut := len(in)-fastIn, size-fastOut
+	if next > lastIn || out > lastOut {
+		return out, false, nil
+	}
+	bits |= load.Uint64(in, next) << (have & 63)
+	next += int((63 - have) >> 3)
+	have |= 56
+	e := lits[bits&litMask]
+	for next <= lastIn && out <= lastOut {
+		// 56 bits are there: enough for three entries of literals and the look at
+		// a fourth, or for a length and a distance of 48 bits at most.
+		if e&kindLiteral != 0 {
+			bits >>= e & allBits
+			have -= uint(e & allBits)
+			load.Put16(dst, out, uint16(e>>16))
+			out += int(e >> 8 & someBits)
+			if e = lits[bits&litMask]; e&kindLiteral != 0 {
+				bits >>= e & allBits
+				have -= uint(e & allBits)
+				load.Put16(dst, out, uint16(e>>16))
+				out += int(e >> 8 & someBits)
+				if e = lits[bits&litMask]; e&kindLiteral != 0 {
+					bits >>= e & allBits
+					have -= uint(e & allBits)
+					load.Put16(dst, out, uint16(e>>16))
+					out += int(e >> 8 & someBits)
+					e = lits[bits&litMask]
+					bits |= load.Uint64(in, next) << (have & 63)
+					next += int((63 - have) >> 3)
+					have |= 56
 					continue
 				}
 			}
-			if e&kindSpecial != 0 {
-				if e&kindEnd == 0 || out > size {
-					return out, ErrCorrupt
-				}
-				bits >>= e & 0xff
-				have -= uint(e & 0xff)
-				return out, nil
-			}
-		}
-		// A length of at most 15+5 bits: 11 bits are left in the worst case, so
-		// refill before what follows.
-		if have < 48 {
-			if next+8 <= len(in) {
-				bits |= binary.LittleEndian.Uint64(in[next:]) << have
-				next += int((63 - have) >> 3)
-				have |= 56
-			} else {
-				d.next, d.bits, d.have, d.past = next, bits, have, past
-				d.refill()
-				next, bits, have, past = d.next, d.bits, d.have, d.past
-			}
-		}
-		codeLen := uint(e & 0xff)
-		extra := uint(e >> 8 & 0xf)
-		length := int(e>>16) + int(bits>>codeLen&(1<<extra-1))
-		bits >>= codeLen + extra
-		have -= codeLen + extra
-
-		e = d.distTable[bits&distMask]
-		if e&kindSubtable != 0 {
-			e = d.distTable[uint64(e>>16)+bits>>distBits&(1<<(e>>8&0xf)-1)]
+			bits |= load.Uint64(in, next) << (have & 63)
+			next += int((63 - have) >> 3)
+			have |= 56
 		}
 		if e&kindSpecial != 0 {
-			return out, ErrCorrupt
+			if e&kindSubtable != 0 {
+				e = lits[uint64(e>>16)+bits>>litBits&(1<<(e>>8&someBits)-1)]
+			}
+			if e&kindLiteral != 0 {
+				bits >>= e & allBits
+				have -= uint(e & allBits)
+				load.Put16(dst, out, uint16(e>>16))
+				out++
+				bits |= load.Uint64(in, next) << (have & 63)
+				next += int((63 - have) >> 3)
+				have |= 56
+				e = lits[bits&litMask]
+				continue
+			}
+			if e&kindSpecial != 0 {
+				d.next, d.bits, d.have = next, bits, have
+				if ended = e&kindEnd != 0; !ended {
+					return out, false, ErrCorrupt
+				}
+				d.take(uint(e & allBits))
+				return out, true, nil
+			}
 		}
-		codeLen, extra = uint(e&0xff), uint(e>>8&0xf)
-		dist := int(e>>16) + int(bits>>codeLen&(1<<extra-1))
-		bits >>= codeLen + extra
-		have -= codeLen + extra
-		if dist > out || out+length > size {
-			return out, ErrCorrupt
+		length := int(e>>16) + int(bits&(1<<(e&allBits)-1)>>(e>>8&someBits))
+		bits >>= e & allBits
+		have -= uint(e & allBits)
+		e = dists[bits&distMask]
+		if e&kindSpecial != 0 {
+			if e&kindSubtable != 0 {
+				e = dists[uint64(e>>16)+bits>>distBits&(1<<(e>>8&someBits)-1)]
+			}
+			if e&kindSpecial != 0 {
+				return out, false, ErrCorrupt
+			}
 		}
-		copyMatch(dst, out, dist, length)
+		dist := int(e>>16) + int(bits&(1<<(e&allBits)-1)>>(e>>8&someBits))
+		bits >>= e & allBits
+		have -= uint(e & allBits)
+		bits |= load.Uint64(in, next) << (have & 63)
+		next += int((63 - have) >> 3)
+		have |= 56
+		e = lits[bits&litMask]
+		if dist > out || length > size-out {
+			return out, false, ErrCorrupt
+		}
+		if dist < 16 {
+			copyMatch(dst, out, dist, length)
+			out += length
+			continue
+		}
+		load.Copy16(dst, out, dst, out-dist)
+		for n := 16; n < length; n += 16 {
+			load.Copy16(dst, out+n, dst, out+n-dist)
+		}
 		out += length
 	}
+	d.next, d.bits, d.have = next, bits, have
+	return out, false, nil
 }
 
 // copyMatch copies length bytes from dist back, which may overlap. It may write

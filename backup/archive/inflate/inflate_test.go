@@ -56,10 +56,18 @@ func deflate(t testing.TB, raw []byte, level int) []byte {
 	return out.Bytes()
 }
 
+// inflate decodes in a buffer that others' bytes follow: the decoder stores without
+// bounds checks, and must not reach them.
 func inflate(d *Decoder, in []byte, size int) ([]byte, error) {
-	dst := make([]byte, size+Slack)
-	err := d.Inflate(dst, in, size)
-	return dst[:size], err
+	const guard = 64
+	buf := bytes.Repeat([]byte{0xa5}, size+Slack+guard)
+	err := d.Inflate(buf[:size+Slack:size+Slack], in, size)
+	for i, b := range buf[size+Slack:] {
+		if b != 0xa5 {
+			panic(fmt.Sprintf("byte %d behind the buffer was written", i))
+		}
+	}
+	return buf[:size], err
 }
 
 func TestInflate(t *testing.T) {

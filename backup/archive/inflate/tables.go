@@ -24,7 +24,7 @@ func (d *Decoder) fixedTables() {
 		l[i] = 5
 	}
 	// Both codes are complete, so building them cannot fail.
-	d.fixed = build(d.litTable[:], litBits, l[:maxLit], litEntry) && build(d.distTable[:], distBits, l[maxLit:], distEntry)
+	d.fixed = buildLits(&d.litTable, l[:maxLit]) && build(d.distTable[:], distBits, l[maxLit:], distEntry)
 }
 
 // dynamicTables reads the code lengths of a block and makes its tables (3.2.7).
@@ -49,7 +49,7 @@ func (d *Decoder) dynamicTables() error {
 		return err
 	}
 	if d.lengths[256] == 0 || // no way to end the block
-		!build(d.litTable[:], litBits, d.lengths[:lits], litEntry) ||
+		!buildLits(&d.litTable, d.lengths[:lits]) ||
 		!build(d.distTable[:], distBits, d.lengths[lits:lits+dists], distEntry) {
 		return ErrCorrupt
 	}
@@ -67,7 +67,7 @@ func (d *Decoder) readLengths(lengths []uint8) error {
 		if e&kindSpecial != 0 {
 			return ErrCorrupt
 		}
-		d.take(uint(e & 0xff))
+		d.take(uint(e & allBits))
 		sym := e >> 16
 		if sym < 16 {
 			lengths[i] = uint8(sym)
@@ -101,23 +101,43 @@ func (d *Decoder) readLengths(lengths []uint8) error {
 func litEntry(sym int) uint32 {
 	switch {
 	case sym < 256:
-		return uint32(sym)<<16 | kindLiteral
+		return uint32(sym)<<16 | kindLiteral | 1<<8
 	case sym == 256:
 		return kindSpecial | kindEnd
 	case sym-257 < len(lengthBase):
-		return uint32(lengthBase[sym-257])<<16 | uint32(lengthExtra[sym-257])<<8
+		return uint32(lengthBase[sym-257])<<16 | uint32(lengthExtra[sym-257])
 	}
 	return kindSpecial
 }
 
 func distEntry(sym int) uint32 {
 	if sym < len(distBase) {
-		return uint32(distBase[sym])<<16 | uint32(distExtra[sym])<<8
+		return uint32(distBase[sym])<<16 | uint32(distExtra[sym])
 	}
 	return kindSpecial
 }
 
 func preEntry(sym int) uint32 { return uint32(sym) << 16 }
+
+// buildLits makes the table of literals and lengths. An entry whose index has room
+// for the code of a second literal has that, too.
+func buildLits(table *[1<<litBits + litSub]uint32, lengths []uint8) bool {
+	if !build(table[:], litBits, lengths, litEntry) {
+		return false
+	}
+	// Downwards, since what an entry is joined with lies below it, or is itself.
+	for i := 1<<litBits - 1; i >= 0; i-- {
+		e := table[i]
+		if e&kindLiteral == 0 {
+			continue
+		}
+		second := table[i>>(e&allBits)]
+		if n := e&allBits + second&allBits; second&kindLiteral != 0 && n <= litBits {
+			table[i] = second>>16&0xff<<24 | e>>16&0xff<<16 | kindLiteral | 2<<8 | n
+		}
+	}
+	return true
+}
 
 // build makes the decoding table of a canonical Huffman code (3.2.2), with
 // subtables behind the first 1<<tableBits entries for longer codes. It reports
@@ -164,7 +184,10 @@ func build(table []uint32, tableBits uint, lengths []uint8, entry func(sym int) 
 	for _, sym := range sorted[:used] {
 		l := uint(lengths[sym])
 		reversed := int(bits.Reverse32(code[l]) >> (32 - l))
-		e := entry(int(sym)) | uint32(l)
+		e := entry(int(sym)) + uint32(l)
+		if e&(kindLiteral|kindSpecial) == 0 {
+			e |= uint32(l) << 8
+		}
 		if l <= tableBits {
 			for i := reversed; i < len(first); i += 1 << l {
 				first[i] = e
