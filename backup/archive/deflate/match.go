@@ -29,6 +29,8 @@ type matcher struct {
 	// comparing it finds out.
 	table [1 << hashBits]uint16
 
+	factor uint64 // prime, in a variable: the compiler would load the constant each time
+
 	// What candidates finds at every second position of a stripe: how many bits
 	// are the same in the next 8 bytes, less the 1 that keeps the count below 64,
 	// plus a bias that sets bit 7 when those are enough; and the distance, less
@@ -54,6 +56,7 @@ func hash(x uint64) uint32 { return uint32(x * prime >> (64 - hashBits)) }
 // parse cuts src[start:end] into literals and matches. Blocks are parsed in
 // order: matches reach back into those before.
 func (m *matcher) parse(src []byte, start, end int, fast bool) {
+	m.factor = prime
 	bias := 128 - 8*6
 	if fast {
 		bias = 128 - 8*7
@@ -125,15 +128,16 @@ func (m *matcher) candidates(src []byte, start, stop int, bias uint8) {
 	table := &m.table
 	near := m.near[:(stop-start+1)/2]
 	far := m.far[:len(near)]
+	factor, p := m.factor, start
 	for i := range near {
-		p := start + 2*i
 		x := load.Uint64(src, p)
-		h := hash(x)
+		h := x * factor >> (64 - hashBits)
 		d := (p - 1 - int(table[h])) & (window - 1)
-		table[h] = uint16(p)
-		table[hash(x>>8)] = uint16(p + 1)
-		near[i] = uint8(bits.TrailingZeros64((x^load.Uint64(src, p-1-d))|1<<63)) + bias
 		far[i] = uint16(d)
+		table[h] = uint16(p)
+		table[x>>8*factor>>(64-hashBits)] = uint16(p + 1)
+		near[i] = uint8(bits.TrailingZeros64((x^load.Uint64(src, p-1-d))|1<<63)) + bias
+		p += 2
 	}
 	load.Put64(m.near[:], len(near), 0) // parse looks 8 ahead
 }
