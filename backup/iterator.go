@@ -100,6 +100,13 @@ func (l *badgerLayout) rootOf(it *badger.Iterator) y.Iterator {
 	return *(*y.Iterator)(unsafe.Pointer(reflect.ValueOf(it).Elem().FieldByIndex(l.root).UnsafeAddr()))
 }
 
+// leaves returns the memtables and levels below an iterator, in the order that
+// Badger asks them: none for an empty database that was opened read-only.
+func (l *badgerLayout) leaves(it *badger.Iterator) (leaves []y.Iterator) {
+	l.visit(l.rootOf(it), func(v reflect.Value) { leaves = append(leaves, v.Interface().(y.Iterator)) })
+	return leaves
+}
+
 // iteratorErr returns the error that ended one of the tables below it early.
 func (l *badgerLayout) iteratorErr(it *badger.Iterator) (err error) {
 	l.visit(l.rootOf(it), func(v reflect.Value) {

@@ -52,7 +52,7 @@ func openVersions(snap *Snapshot, layout *badgerLayout, since uint64, allVersion
 		return plain
 	}
 	it := layout.open(snap, since)
-	raw := &rawVersions{layout: layout, snap: snap, since: since, it: it, root: layout.rootOf(it), plain: plain}
+	raw := &rawVersions{layout: layout, snap: snap, since: since, it: it, merged: newMerged(layout.leaves(it)), plain: plain}
 	if isPlain {
 		return &scoutedVersions{plain, raw}
 	}
@@ -68,15 +68,15 @@ func (l *badgerLayout) open(snap *Snapshot, since uint64) *badger.Iterator {
 	return it
 }
 
-// rawVersions reads the merged tables below a badger.Iterator, which copies
-// every key and value and allocates an Item for them.
+// rawVersions merges the tables below a badger.Iterator, which copies every key
+// and value and allocates an Item for them.
 type rawVersions struct {
 	layout *badgerLayout
 	snap   *Snapshot
 	since  uint64
 	it     *badger.Iterator
-	root   y.Iterator // nil in an empty database that was opened read-only
-	right  []byte     // where the walk ends; nil for nowhere
+	merged *merged
+	right  []byte // where the walk ends; nil for nowhere
 	now    entry
 	plain  *itemVersions // for values in the value log
 }
@@ -85,20 +85,17 @@ type rawVersions struct {
 var internalPrefix = []byte("!badger!")
 
 func (v *rawVersions) seek(r keyRange) bool {
-	if v.root == nil {
-		return false
-	}
 	v.right = r.right
 	if len(r.left) == 0 {
-		v.root.Rewind()
+		v.merged.rewind()
 	} else {
-		v.root.Seek(y.KeyWithTs(r.left, math.MaxUint64))
+		v.merged.seek(y.KeyWithTs(r.left, math.MaxUint64))
 	}
 	return v.settle()
 }
 
 func (v *rawVersions) next() bool {
-	v.root.Next()
+	v.merged.next()
 	return v.settle()
 }
 
@@ -107,16 +104,16 @@ func (v *rawVersions) next() bool {
 // passes over, and an incremental would else read what is left of the memtables
 // and of every table with a change in it once per range.
 func (v *rawVersions) settle() bool {
-	for ; v.root.Valid(); v.root.Next() {
-		key := v.root.Key()
+	for ; v.merged.valid(); v.merged.next() {
+		key := v.merged.key()
 		version := y.ParseTs(key)
-		if version > v.snap.ReadTs || version <= v.since || bytes.HasPrefix(key, internalPrefix) {
+		if version > v.snap.ReadTs || version <= v.since || key[0] == internalPrefix[0] && bytes.HasPrefix(key, internalPrefix) {
 			if len(v.right) > 0 && bytes.Compare(y.ParseKey(key), v.right) >= 0 {
 				return false
 			}
 			continue
 		}
-		value := v.root.Value()
+		value := v.merged.value()
 		v.now = entry{key: y.ParseKey(key), version: version, expiresAt: value.ExpiresAt,
 			meta: value.Meta, userMeta: value.UserMeta, inline: value.Value, apart: value.Meta&metaValuePointer != 0}
 		return true
