@@ -61,10 +61,11 @@ func targetOptions(dir string, atRest ee.Key) badger.Options {
 }
 
 // tableBytes returns the size of tables at the last level for at most rawBytes
-// of records: Badger's own 64 MiB (2 MiB doubled for each of the levels 2 to 6)
-// or less. Its builder sets aside twice as much.
+// of records: twice maxTableRaw, or less. Badger's own are of 64 MiB at most (2 MiB
+// doubled for each of the levels 2 to 6). Its builder sets aside twice as much, and
+// Go lets the heap grow to twice what is in use, so this is what bounds a restore.
 func tableBytes(rawBytes int64) uint64 {
-	const most, least = 64 << 20, 1 << 20
+	const most, least = 2 * maxTableRaw, 1 << 20
 	return uint64(min(max(rawBytes, least), most))
 }
 

@@ -100,7 +100,7 @@ const (
 	// buffers that double and their snappy form, its builder takes up to four
 	// times that, from one buffer of twice the table's size; when it is too
 	// small, the builder takes another, twice as large.
-	maxTableRaw = 32 << 20
+	maxTableRaw = 24 << 20
 )
 
 func (s *tableSink) slice(int) (sliceWriter, error) { return &tableSlice{sink: s}, nil }
