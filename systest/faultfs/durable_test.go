@@ -78,7 +78,7 @@ func isPresence(name string) bool { return strings.Contains(name, "brock.lease")
 func (d disk) check(folder string, report func(string, ...any)) {
 	for name, c := range d.contents {
 		base := path.Base(name)
-		if path.Dir(name) == folder && !strings.HasPrefix(base, ".") && !(c.synced && c.named) {
+		if path.Dir(name) == folder && !strings.HasPrefix(base, ".") && (!c.synced || !c.named) {
 			report("%s is not durable: %+v", name, *c)
 		}
 	}
