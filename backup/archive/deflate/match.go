@@ -50,9 +50,6 @@ type matcher struct {
 	distCount   [32]uint32                      // by symbol
 }
 
-// hash returns the hash of the lowest 6 bytes of x.
-func hash(x uint64) uint32 { return uint32(x * prime >> (64 - hashBits)) }
-
 // parse cuts src[start:end] into literals and matches. Blocks are parsed in
 // order: matches reach back into those before.
 func (m *matcher) parse(src []byte, start, end int, fast bool) {
