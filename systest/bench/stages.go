@@ -13,12 +13,12 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/brockdb/brock/backup"
 	"github.com/brockdb/brock/backup/archive"
+	"github.com/brockdb/brock/backup/archive/deflate"
 	"github.com/brockdb/brock/backup/destination"
 	"github.com/brockdb/brock/ee"
 	"github.com/brockdb/brock/restore"
@@ -129,33 +129,21 @@ func parallel(all [][]byte, fn func([][]byte) error) error {
 }
 
 func deflateChunks(chunks [][]byte) error {
-	var out bytes.Buffer
-	w, err := flate.NewWriter(&out, 2)
-	if err != nil {
-		return err
-	}
+	var enc deflate.Encoder
+	var out []byte
 	for _, c := range chunks {
-		out.Reset()
-		w.Reset(&out)
-		if _, err := w.Write(c); err != nil {
-			return err
-		}
-		if err := w.Close(); err != nil {
-			return err
-		}
+		out = enc.Append(out[:0], c)
 		crc32.ChecksumIEEE(c)
 	}
 	return nil
 }
 
 // digestChunks does what is done to chunks that are stored as they are: the
-// CRC-32 of gzip, and SHA-256 of the chunk and of the part.
+// CRC-32 of gzip, and SHA-256.
 func digestChunks(chunks [][]byte) error {
-	part := sha256.New()
 	for _, c := range chunks {
 		crc32.ChecksumIEEE(c)
 		sha256.Sum256(c)
-		part.Write(c)
 	}
 	return nil
 }
