@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
+	"sort"
 
 	"github.com/brockdb/brock/backup"
 	"github.com/brockdb/brock/backup/archive"
@@ -22,8 +24,8 @@ type merger struct {
 	progress    *backup.Progress
 
 	decoders []*archive.Decoder // one per member: chunks of all are open at once
-	heap     []*cursor
-	counts   []int64 // records of each member that lay in the slices so far
+	heads    []*cursor          // those not at their end, by their present record
+	counts   []int64            // records of each member that lay in the slices so far
 }
 
 // maxOpenReaders bounds how many objects a merger keeps open. Chains that are
@@ -50,7 +52,7 @@ func (m *merger) merge(s slice, emit func(*archive.Record) error) (err error) {
 			err = errors.Join(err, c.close())
 		}
 	}()
-	m.heap = m.heap[:0]
+	m.heads = m.heads[:0]
 	for i := range m.members {
 		c := m.cursor(i, s)
 		all = append(all, c)
@@ -59,10 +61,8 @@ func (m *merger) merge(s slice, emit func(*archive.Record) error) (err error) {
 		} else if err != nil {
 			return err
 		}
-		m.heap = append(m.heap, c)
-	}
-	for i := len(m.heap)/2 - 1; i >= 0; i-- {
-		m.sink(i)
+		m.heads = slices.Insert(m.heads, 0, c)
+		m.settle()
 	}
 	return m.drain(emit)
 }
@@ -76,15 +76,15 @@ func (m *merger) cursor(i int, s slice) *cursor {
 		slice: s, runs: s.runs(m.members[i].list), batch: batch, progress: m.progress}
 }
 
-// drain empties the heap.
+// drain emits what all cursors still hold.
 func (m *merger) drain(emit func(*archive.Record) error) error {
 	var prev []byte
 	done := false // nothing older of the key counts
-	for count := 0; len(m.heap) > 0; count++ {
+	for count := 0; len(m.heads) > 0; count++ {
 		if count%1024 == 0 && m.ctx.Err() != nil {
 			return context.Cause(m.ctx)
 		}
-		rec := &m.heap[0].rec
+		rec := &m.heads[0].rec
 		if count == 0 || !bytes.Equal(rec.Key, prev) {
 			prev = append(prev[:0], rec.Key...)
 			done = false
@@ -119,36 +119,30 @@ func (m *merger) rule(rec *archive.Record) (keep, last bool) {
 	}
 }
 
-// advance moves the top cursor on and restores the heap.
+// advance moves the first cursor on, and to its place.
 func (m *merger) advance() error {
-	err := m.heap[0].next()
+	err := m.heads[0].next()
 	if errors.Is(err, io.EOF) {
-		last := len(m.heap) - 1
-		m.heap[0] = m.heap[last]
-		m.heap = m.heap[:last]
-	} else if err != nil {
-		return err
+		m.heads = slices.Delete(m.heads, 0, 1)
+		return nil
 	}
-	m.sink(0)
-	return nil
+	if err == nil {
+		m.settle()
+	}
+	return err
 }
 
-// sink moves element i of the heap down to its place.
-func (m *merger) sink(i int) {
-	for {
-		child := 2*i + 1
-		if child >= len(m.heap) {
-			return
-		}
-		if child+1 < len(m.heap) && before(m.heap[child+1], m.heap[child]) {
-			child++
-		}
-		if !before(m.heap[child], m.heap[i]) {
-			return
-		}
-		m.heap[i], m.heap[child] = m.heap[child], m.heap[i]
-		i = child
+// settle moves the first cursor to its place. Most records are the full backup's
+// and come one after the other, so it is compared with the runner-up first; a heap
+// would look at two more.
+func (m *merger) settle() {
+	c := m.heads[0]
+	if len(m.heads) == 1 || before(c, m.heads[1]) {
+		return
 	}
+	n := 1 + sort.Search(len(m.heads)-2, func(i int) bool { return before(c, m.heads[i+2]) })
+	copy(m.heads, m.heads[1:n+1])
+	m.heads[n] = c
 }
 
 // before orders by key, then newest version first. Versions of one key differ,
