@@ -97,9 +97,7 @@ func (c *cursor) nextChunk() error {
 			if len(c.runs) == 0 {
 				return io.EOF
 			}
-			if err := c.open(); err != nil {
-				return err
-			}
+			c.open()
 		}
 		records, chunk, err := c.reader.Next()
 		if errors.Is(err, io.EOF) {
@@ -122,18 +120,15 @@ func (c *cursor) nextChunk() error {
 	}
 }
 
-// open opens the next chunks of the first run.
-func (c *cursor) open() (err error) {
+// open turns to the next chunks of the first run. A chunk that the slice before
+// ended in is still decoded: those of an incremental span many slices.
+func (c *cursor) open() {
 	r := &c.runs[0]
 	end := r.from + min(r.end-r.from, c.batch)
-	c.reader, err = archive.OpenChunks(c.ctx, c.src, c.member.manifest.Path, r.part, r.from, end, c.member.key, c.dec)
-	if err != nil {
-		return err
-	}
+	c.reader = archive.OpenChunks(c.ctx, c.src, c.member.manifest.Path, r.part, r.from, end, c.member.key, c.dec)
 	if r.from = end; r.from == r.end {
 		c.runs = c.runs[1:]
 	}
-	return nil
 }
 
 func (c *cursor) close() error {

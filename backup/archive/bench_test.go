@@ -273,10 +273,7 @@ func BenchmarkReadPart(b *testing.B) {
 
 // read reads all chunks and counts the records.
 func (p *benchPart) read(ctx context.Context, key ee.Key, dec *Decoder) (n int, err error) {
-	r, err := OpenChunks(ctx, p, "folder", &p.part, 0, len(p.part.Chunks), key, dec)
-	if err != nil {
-		return 0, err
-	}
+	r := OpenChunks(ctx, p, "folder", &p.part, 0, len(p.part.Chunks), key, dec)
 	defer func() { err = errors.Join(err, r.Close()) }()
 	var rec Record
 	for {

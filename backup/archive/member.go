@@ -170,6 +170,7 @@ type Decoder struct {
 	inflate inflate.Decoder
 	member  []byte // of the reader that uses it at present
 	raw     []byte
+	last    *Chunk // whose content is in raw; nil for none
 }
 
 var errMember = errors.New("it is no gzip member of this format")

@@ -78,10 +78,11 @@ func writePart(t testing.TB, recs []Record, level Level, key ee.Key, chunkBytes 
 }
 
 func readPart(src Opener, part *Part, from, end int, key ee.Key) (out []Record, err error) {
-	r, err := OpenChunks(context.Background(), src, "f", part, from, end, key, new(Decoder))
-	if err != nil {
-		return nil, err
-	}
+	return readPartWith(new(Decoder), src, part, from, end, key)
+}
+
+func readPartWith(dec *Decoder, src Opener, part *Part, from, end int, key ee.Key) (out []Record, err error) {
+	r := OpenChunks(context.Background(), src, "f", part, from, end, key, dec)
 	defer r.Close() // only read
 	for {
 		records, _, err := r.Next()

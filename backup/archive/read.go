@@ -21,38 +21,47 @@ type Opener interface {
 // ChunkReader reads consecutive chunks of one part, checking each against its
 // digest in the part list before anything in it is used. One goroutine uses it.
 type ChunkReader struct {
+	ctx    context.Context
+	src    Opener
 	part   *Part
 	object string // the part's full name at the destination
-	body   io.ReadCloser
+	key    ee.Key
+	body   io.ReadCloser // nil until it is needed
 	stream cipher.Stream // nil when not encrypted
 	next   int
 	end    int
 	dec    *Decoder // and its buffers, which the next reader uses again
 }
 
-// OpenChunks opens the chunks from to end (exclusive) of a part in folder.
-// dec may be shared by readers that one goroutine uses in turn.
-func OpenChunks(ctx context.Context, src Opener, folder string, part *Part, from, end int, key ee.Key, dec *Decoder) (*ChunkReader, error) {
-	r := &ChunkReader{part: part, object: folder + "/" + part.Name, next: from, end: end, dec: dec}
-	if part.IV != "" {
-		iv, err := part.iv()
+// OpenChunks returns a reader of the chunks from to end (exclusive) of a part in
+// folder. dec may be shared by readers that one goroutine uses in turn; what it
+// decoded last is not read again.
+func OpenChunks(ctx context.Context, src Opener, folder string, part *Part, from, end int, key ee.Key, dec *Decoder) *ChunkReader {
+	return &ChunkReader{ctx: ctx, src: src, part: part, object: folder + "/" + part.Name, key: key, next: from, end: end, dec: dec}
+}
+
+// open opens the chunks that are left.
+func (r *ChunkReader) open() (err error) {
+	offset := r.part.Chunks[r.next].Offset
+	if r.part.IV != "" {
+		iv, err := r.part.iv()
 		if err != nil {
-			return nil, r.corrupt("%w", err)
+			return r.corrupt("%w", err)
 		}
-		r.stream = key.Stream(iv, part.Chunks[from].Offset-ee.IVSize)
+		r.stream = r.key.Stream(iv, offset-ee.IVSize)
 	}
-	offset := part.Chunks[from].Offset
-	last := part.Chunks[end-1]
-	body, err := src.Open(ctx, r.object, offset, last.Offset+last.StoredBytes-offset)
-	if err != nil {
-		return nil, fault.Wrap(err, "read part %s", r.object)
-	}
-	r.body = body
-	return r, nil
+	last := r.part.Chunks[r.end-1]
+	r.body, err = r.src.Open(r.ctx, r.object, offset, last.Offset+last.StoredBytes-offset)
+	return fault.Wrap(err, "read part %s", r.object)
 }
 
 // Close gives the reader up.
-func (r *ChunkReader) Close() error { return r.body.Close() }
+func (r *ChunkReader) Close() error {
+	if r.body == nil {
+		return nil
+	}
+	return r.body.Close()
+}
 
 // Next returns the next chunk's records, or io.EOF after the last one. They are
 // valid until the following call.
@@ -61,6 +70,16 @@ func (r *ChunkReader) Next() (Records, *Chunk, error) {
 		return Records{}, nil, io.EOF
 	}
 	c := &r.part.Chunks[r.next]
+	if r.body == nil && r.dec.last == c {
+		r.next++
+		return Records{rest: r.dec.raw[frameLen:]}, c, nil
+	}
+	if r.body == nil {
+		if err := r.open(); err != nil {
+			return Records{}, nil, err
+		}
+	}
+	r.dec.last = nil
 	if int64(cap(r.dec.member)) < c.StoredBytes {
 		r.dec.member = make([]byte, c.StoredBytes+c.StoredBytes/8)
 	}
@@ -83,6 +102,7 @@ func (r *ChunkReader) Next() (Records, *Chunk, error) {
 		return Records{}, nil, r.corrupt("chunk %d (offset %d): its frame length is wrong", r.next, c.Offset)
 	}
 	r.next++
+	r.dec.last = c
 	return Records{rest: raw[frameLen:]}, c, nil
 }
 
