@@ -15,7 +15,10 @@ QUICKBENCH := -scale 0.1 -runs 3 -floor 0.5 -only '(AES-256|tables), a$$|5 incre
 # Where tests tell what this platform cannot run.
 LEFT_OUT := $(CURDIR)/.cache/left-out
 
-LINT := go tool -modfile=.ci/lint/go.mod golangci-lint
+# Compilers and linters end before collecting much pays: a quarter less CPU.
+TOOLS := GOGC=400
+
+LINT := $(TOOLS) go tool -modfile=.ci/lint/go.mod golangci-lint
 
 # The race detector needs cgo and a C compiler.
 CC_FOUND := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v $$(go env CC) 2>/dev/null)
@@ -47,12 +50,12 @@ servers: ## install the servers that the tests need into a cache (minutes, once)
 
 .PHONY: test
 test: race-check servers ## vet, lint, generated code, unit and system tests
-	go vet ./... ./.ci/slowest ./.ci/release
+	$(TOOLS) go vet ./... ./.ci/slowest ./.ci/release
 	$(MAKE) --no-print-directory lint
 	.ci/generated
-	@# What waits most begins first.
+	@# What waits most begins first, and does not keep both cores waiting.
 	mkdir -p $(dir $(LEFT_OUT)) && rm -f $(LEFT_OUT)
-	BROCK_LEFT_OUT=$(LEFT_OUT) go run ./.ci/slowest $(RACE) -vet=off -timeout $(TIMEOUT) ./systest/nfs ./systest/stores ./.ci/release ./... ./.ci/slowest
+	BROCK_LEFT_OUT=$(LEFT_OUT) $(TOOLS) go run ./.ci/slowest -p 3 -exec 'env -u GOGC' $(RACE) -vet=off -timeout $(TIMEOUT) ./systest/nfs ./systest/stores ./.ci/release ./... ./.ci/slowest
 	go run ./systest/bench $(QUICKBENCH)
 	@.ci/left-out $(LEFT_OUT)
 
