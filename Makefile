@@ -53,9 +53,9 @@ test: race-check servers ## vet, lint, generated code, unit and system tests
 	$(TOOLS) go vet ./... ./.ci/slowest ./.ci/release
 	$(MAKE) --no-print-directory lint
 	.ci/generated
-	@# What waits most begins first, and does not keep both cores waiting.
+	@# What waits most begins first.
 	mkdir -p $(dir $(LEFT_OUT)) && rm -f $(LEFT_OUT)
-	BROCK_LEFT_OUT=$(LEFT_OUT) $(TOOLS) go run ./.ci/slowest -p 3 -exec 'env -u GOGC' $(RACE) -vet=off -timeout $(TIMEOUT) ./systest/nfs ./systest/stores ./.ci/release ./... ./.ci/slowest
+	BROCK_LEFT_OUT=$(LEFT_OUT) $(TOOLS) go run ./.ci/slowest -exec 'env -u GOGC' $(RACE) -vet=off -timeout $(TIMEOUT) ./systest/nfs ./systest/stores ./.ci/release ./... ./.ci/slowest
 	go run ./systest/bench $(QUICKBENCH)
 	@.ci/left-out $(LEFT_OUT)
 

@@ -73,7 +73,7 @@ func TestBackupOfAlpha(t *testing.T) {
 func TestFailedTask(t *testing.T) {
 	t.Parallel()
 	to := filepath.Join(t.TempDir(), "b")
-	a := startAlpha(t, filepath.Join(t.TempDir(), "p"), "--max_bandwidth", "5MB")
+	a := startAlpha(t, filepath.Join(t.TempDir(), "p"), "--max_bandwidth", "1MB")
 	a.load(t, "c", records(10, "x"))
 	id := slowBackup(t, a, to)
 	waiting := call{}.start(t, "backup", "-d", to+"2", "--alpha", a.url, "--wait")
@@ -92,7 +92,7 @@ func TestFailedTask(t *testing.T) {
 func TestInterruptCancels(t *testing.T) {
 	t.Parallel()
 	to := filepath.Join(t.TempDir(), "b")
-	a := startAlpha(t, filepath.Join(t.TempDir(), "p"), "--max_bandwidth", "5MB")
+	a := startAlpha(t, filepath.Join(t.TempDir(), "p"), "--max_bandwidth", "1MB")
 	a.load(t, "c", records(10, "x"))
 	first := slowBackup(t, a, to)
 	waiting := call{}.start(t, "backup", "-d", to+"2", "--alpha", a.url, "--wait", "--output", "json")
@@ -149,11 +149,11 @@ func (c call) start(t *testing.T, args ...string) *running {
 	return r
 }
 
-// slowBackup begins a backup of some 20 MB stored, which takes a while at an
+// slowBackup begins a backup of some 5 MB stored, which takes a while at an
 // alpha with little bandwidth, and returns its task.
 func slowBackup(t *testing.T, a *alpha, to string) (id string) {
 	t.Helper()
-	const lines, lineBytes = 40, 1 << 20
+	const lines, lineBytes = 10, 1 << 20
 	noise := make([]byte, lineBytes/2)
 	var text strings.Builder
 	for i := range lines {
